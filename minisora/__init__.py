@@ -1,0 +1,1 @@
+"""minisora: Sora rebuilt from scratch at laptop scale."""
