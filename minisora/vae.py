@@ -42,7 +42,9 @@ class CausalConv(nn.Module):
     def __init__(self, width: int, over: str):
         super().__init__()
         self.over, self.width, self.taps = over, width, 9 if over == "space" else 3
-        self.weight = nn.Parameter(torch.randn(width, self.taps * width) / (self.taps * width) ** 0.5)
+        self.weight = nn.Parameter(
+            torch.randn(width, self.taps * width) / (self.taps * width) ** 0.5
+        )
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -89,7 +91,7 @@ class Encoder(nn.Module):
         self.norm, self.head = nn.LayerNorm(2 * w), nn.Linear(2 * w, 2 * config.channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map pixels `b c t h w` to mean and log variance, each `b c t h w` at the latents' size."""
+        """Map pixels `b c t h w` to the latents' mean and log variance, each `b c t h w`."""
         # the first frame stands alone: show it four times, so that it fills a group of four
         x = torch.cat([x[:, :, :1].expand(-1, -1, 3, -1, -1), x], 2)
         x = rearrange(x, "b c (t p) (h q) (w r) -> b t h w (p q r c)", p=4, q=4, r=4)
@@ -158,7 +160,9 @@ class VAE(nn.Module):
         return (self.encoder(x)[0] - self.latent_mean) / self.latent_std
 
     def decode(self, z: Tensor) -> Tensor:
-        """Reconstruct pixels `b 3 1+4k 8h 8w`, about [-1, 1], from normalised latents `b c 1+k h w`."""
+        """Turn normalised latents `b c 1+k h w` into pixels `b 3 1+4k 8h 8w`, about [-1, 1]."""
+        if z.ndim != 5 or z.shape[1] != self.config.channels:
+            raise ValueError(f"latents are b {self.config.channels} t h w, not {tuple(z.shape)}")
         return self.decoder(z * self.latent_std + self.latent_mean)
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:

@@ -4,14 +4,16 @@ import base64
 import io
 import os
 import re
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 import torch
 
-from minisora import video as video_module
-from minisora.video import FORMATS, Video, encode, fit, frames_to_tensor, tensor_to_frames
+from minisora import codecs
+from minisora.codecs import FORMATS, encode
+from minisora.video import Video, fit, frames_to_tensor, tensor_to_frames
 
 ORIGIN = {"prompt": 'a "red" ball, é', "seed": 3}
 
@@ -196,7 +198,7 @@ def test_gif_and_webp_loop_forever():
 
 @pytest.mark.parametrize("encoder", [".libvpx-vp9", ".mpeg4"])
 def test_mp4_without_x264(tmp_path, monkeypatch, encoder):
-    monkeypatch.setattr(video_module.av, "codecs_available", {encoder[1:]})
+    monkeypatch.setattr(av, "codecs_available", {encoder[1:]})
     clip(h=64, w=96).save(tmp_path / "a.mp4")
     again = Video.load(tmp_path / "a.mp4")
     assert again.frames.shape == (5, 64, 96, 3) and again.provenance == ORIGIN
@@ -204,7 +206,7 @@ def test_mp4_without_x264(tmp_path, monkeypatch, encoder):
 
 
 def test_no_encoder_is_one_line(monkeypatch):
-    monkeypatch.setattr(video_module.av, "codecs_available", set())
+    monkeypatch.setattr(av, "codecs_available", set())
     with pytest.raises(ValueError) as error:
         encode(clip(), ".mp4")
     assert "libx264" in message(error)
@@ -305,7 +307,7 @@ def test_a_folder_closed_to_writing(tmp_path, monkeypatch):
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(video_module.Path, "write_bytes", refuse)
+    monkeypatch.setattr(Path, "write_bytes", refuse)
     with pytest.raises(PermissionError) as error:
         clip().save(tmp_path / "a.mp4")
     assert "a.mp4" in message(error) and "Permission denied" in message(error)
@@ -321,7 +323,7 @@ def test_a_disk_that_fills_up_leaves_the_old_file_alone(tmp_path, monkeypatch, s
             file.write(data[: len(data) // 2])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(video_module.Path, "write_bytes", half)
+    monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(OSError) as error:
         clip(t=1).save(path)
     assert error.value.errno == 28
@@ -336,8 +338,8 @@ def test_an_encoder_that_dies_half_way_leaves_nothing(tmp_path, monkeypatch):
         yield next(pictures(frames, rate))
         raise OSError(28, "No space left on device")
 
-    pictures = video_module._pictures
-    monkeypatch.setattr(video_module, "_pictures", dies)
+    pictures = codecs._pictures
+    monkeypatch.setattr(codecs, "_pictures", dies)
     for suffix in (".mp4", ".gif", ".webp"):
         with pytest.raises(OSError) as error:
             clip().save(tmp_path / f"a{suffix}")

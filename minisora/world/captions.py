@@ -28,11 +28,15 @@ VERBS = {  # {partner}: the other object; {way}: left or right
     "spins": ["spins", "is spinning", "turns on the spot", "rotates"],
     "falls": ["falls and lands", "drops to the ground", "falls from above"],
     "circles": ["circles {partner}", "goes around {partner}", "moves around {partner}"],
-    "passes behind": ["passes behind {partner}", "goes behind {partner}", "slides behind {partner}"],
+    "passes behind": [
+        "passes behind {partner}",
+        "goes behind {partner}",
+        "slides behind {partner}",
+    ],
     "trail": [
         "rolls {way} leaving a painted trail",
         "rolls {way} and paints the ground",
-        "leaves a trail of paint rolling {way}",
+        "paints the ground rolling {way}",
     ],
     "bitten": ["is bitten", "gets bitten", "has a piece bitten off", "loses a bite"],
 }

@@ -1,0 +1,108 @@
+"""Weights in safetensors, exact resume, and files that are never half-written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from minisora.dit import DiT, DiTConfig
+from minisora.files import write_whole
+from minisora.vae import VAE, VAEConfig
+
+MODELS = {"vae": (VAE, VAEConfig), "dit": (DiT, DiTConfig)}
+SHIPPED = Path(__file__).parent / "weights"
+
+
+def cache_folder() -> Path:
+    """Return the folder for data and trainings in progress: MINISORA_CACHE or ~/.cache/minisora."""
+    return Path(os.environ.get("MINISORA_CACHE") or Path.home() / ".cache" / "minisora")
+
+
+def save_model(path: str | os.PathLike, model: nn.Module, half: bool = True) -> None:
+    """Save a VAE's or DiT's weights with the config that rebuilds it.
+
+    Args:
+        path: a .safetensors file.
+        model: the model.
+        half: in float16 (half the size; the error is far below that of training).
+    """
+    kind = type(model).__name__.lower()
+    state = {
+        name: (t.half() if half and t.is_floating_point() and t.ndim > 1 else t).contiguous()
+        for name, t in model.state_dict().items()
+    }
+    metadata = {"kind": kind, "config": json.dumps(asdict(model.config))}
+    write_whole(path, lambda p: save_file(state, p, metadata=metadata))
+
+
+def load_model(path: str | os.PathLike, kind: str) -> nn.Module:
+    """Load a model saved by `save_model`, ready for use (float32, eval mode, on the CPU).
+
+    Args:
+        path: a .safetensors file.
+        kind: "vae" or "dit".
+
+    Raises:
+        ValueError: the file is missing, damaged, of another kind, or does not fit its config.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"no weights at {path}; 'minisora train {kind}' makes some")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path} is damaged or not a safetensors file ({error})") from None
+    if metadata.get("kind") != kind:
+        found = metadata.get("kind", "something else")
+        raise ValueError(f"{path} holds {found!r}, not minisora's {kind!r}")
+    model_class, config_class = MODELS[kind]
+    try:
+        values = json.loads(metadata["config"])
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        model = model_class(config_class(**values))
+        model.load_state_dict({name: t.float() for name, t in state.items()})
+    except (KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"the weights in {path} do not fit this version's {kind} ({reason})"
+        ) from None
+    return model.eval().requires_grad_(False)
+
+
+def fingerprint(*models: nn.Module) -> str:
+    """Return 12 hexadecimal digits that change with any weight."""
+    digest = hashlib.sha256()
+    for model in models:
+        for name, tensor in sorted(model.state_dict().items()):
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def save_progress(path: Path, **parts) -> None:
+    """Save all that an interrupted training needs: state dicts, numbers and lists of them."""
+    write_whole(path, lambda p: torch.save(parts, p))
+
+
+def load_progress(path: Path) -> dict | None:
+    """Load what `save_progress` saved, or None where there is nothing.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # torch raises many kinds for a damaged file
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{path} is damaged ({reason}); delete it to begin again") from None

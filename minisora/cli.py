@@ -1,0 +1,188 @@
+"""The command line: minisora generate, film, train. Heavy imports wait until they are needed."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+import warnings
+from pathlib import Path
+
+from minisora import __version__
+
+
+def size(text: str) -> tuple[int, int]:
+    """Read WIDTHxHEIGHT."""
+    try:
+        width, height = (int(part) for part in text.lower().replace("×", "x").split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, such as 64x64") from None
+    return width, height
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser("minisora", description="Sora, rebuilt at laptop scale.")
+    parser.add_argument("--version", action="version", version=f"minisora {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    make = commands.add_parser("generate", help="make a video from a sentence")
+    make.set_defaults(run=generate)
+    make.add_argument("prompt", help='such as "a red sphere bounces, the camera orbits left"')
+    make.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        default=Path("out.mp4"),
+        metavar="FILE",
+        help="mp4, webm, gif, webp, or png and jpg for one frame (default: out.mp4)",
+    )
+    make.add_argument(
+        "--size",
+        type=size,
+        default=(64, 64),
+        metavar="WIDTHxHEIGHT",
+        help="in pixels, multiples of 16 (default: 64x64)",
+    )
+    make.add_argument(
+        "--frames", type=int, default=17, help="1, 5, 9, 13, 17 …; 8 are a second (17)"
+    )
+    make.add_argument("--steps", type=int, default=25, help="of the sampler (25)")
+    make.add_argument("--guidance", type=float, default=3.0, help="how strictly to follow (3)")
+    make.add_argument("--solver", choices=("euler", "heun"), default="euler")
+    make.add_argument("--negative", metavar="PROMPT", help="what is not wanted")
+    make.add_argument("--seed", type=int, help="repeats a video exactly; drawn if left out")
+    make.add_argument("--scale", type=int, default=4, help="enlarge the file's pixels (4)")
+    make.add_argument("--weights", type=Path, metavar="DIR", help="a folder of your own weights")
+    make.add_argument("--device", default="auto", help="cpu, cuda or auto")
+
+    studio = commands.add_parser("film", help="film scenes of the small world, with their captions")
+    studio.set_defaults(run=film)
+    studio.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        metavar="FILE or DIR",
+        help="one scene: film.mp4; several: a folder with metadata.jsonl",
+    )
+    studio.add_argument("--count", type=int, help="how many scenes; they go into a folder")
+    studio.add_argument("--seed", type=int, default=0, help="of the first scene (0)")
+    studio.add_argument("--split", choices=("train", "heldout"), default="train")
+    studio.add_argument("--objects", type=int, choices=(1, 2, 3), help="default: a mixture")
+    studio.add_argument(
+        "--size",
+        type=size,
+        metavar="WIDTHxHEIGHT",
+        help="in pixels (one scene: 256x256; several: 64x64)",
+    )
+    studio.add_argument("--frames", type=int, default=17)
+    studio.add_argument("--fps", type=float, default=8.0, help="frames a second (8)")
+
+    train = commands.add_parser("train", help="train the VAE or the diffusion transformer")
+    train.set_defaults(run=learn)
+    train.add_argument("model", choices=("vae", "dit"))
+    train.add_argument(
+        "--preset",
+        choices=("smoke", "cpu", "gpu"),
+        default="cpu",
+        help="smoke: seconds; cpu: two cores, minutes; gpu: one card",
+    )
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument(
+        "--out", type=Path, metavar="DIR", help="where the weights go (default: weights)"
+    )
+    train.add_argument("--restart", action="store_true", help="forget an interrupted training")
+    train.add_argument("--device", default="auto", help="cpu, cuda or auto")
+    return parser
+
+
+def generate(args: argparse.Namespace) -> None:
+    """Make one video and say where it is."""
+    from tqdm import tqdm
+
+    from minisora import sora as models
+
+    began = time.perf_counter()
+    sora = models.load(args.weights, args.device)
+    width, height = args.size
+    print(f"making {args.frames} frames of {width}x{height} on {sora.device}: {args.prompt!r}")
+    with tqdm(total=args.steps, unit="step", disable=None, leave=False) as bar:
+        video = sora.generate(
+            args.prompt,
+            width=width,
+            height=height,
+            frames=args.frames,
+            steps=args.steps,
+            guidance=args.guidance,
+            solver=args.solver,
+            negative=args.negative,
+            seed=args.seed,
+            on_step=lambda step: bar.update(),
+        )
+    video.save(args.out, scale=args.scale)
+    seconds = time.perf_counter() - began
+    shown = f", each pixel shown {args.scale}x{args.scale}" if args.scale > 1 else ""
+    print(
+        f"{args.out}: {video.seconds:.1f} s of video{shown}; seed {video.provenance['seed']}; "
+        f"took {seconds:.1f} s"
+    )
+
+
+def film(args: argparse.Namespace) -> None:
+    """Film one scene into a file, or several into a folder."""
+    from tqdm import tqdm
+
+    from minisora import data, world
+
+    count = 1 if args.count is None else args.count
+    if count < 1:
+        raise ValueError(f"--count must be 1 or more, not {count}")
+    width, height = args.size or ((256, 256) if args.count is None else (64, 64))
+    shape = dict(frames=args.frames, width=width, height=height, fps=args.fps)
+    if args.count is None:
+        scene = world.sample_scene(args.seed, args.split, args.objects)
+        out = args.out or Path("film.mp4")
+        world.render(scene, **shape).save(out)
+        print(f"{out}: {scene.caption}")
+        return
+    out = args.out or Path("film")
+    clips = data.film(count, args.split, args.seed, args.objects, **shape)
+    files = data.write_folder(out, ((scene.caption, clip) for scene, clip in clips))
+    for _ in tqdm(files, "filming", count, unit="clip", disable=None):
+        pass
+    print(f"{out}: {count} clips with their captions in metadata.jsonl")
+
+
+def learn(args: argparse.Namespace) -> None:
+    """Train one of the two models, with a progress bar; Ctrl-C saves, the same command goes on."""
+    from minisora import recipes
+
+    stop = []
+    before = signal.signal(signal.SIGINT, lambda *_: stop.append(True))
+    try:
+        out = args.out or Path("weights")
+        done = recipes.run(args.model, args.preset, args.seed, out, args.device, args.restart, stop)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if not done:
+        print("\nstopped and saved; the same command goes on from here")
+        sys.exit(130)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run a command; whatever the user got wrong is told in one line, with exit status 2."""
+    args = build_parser().parse_args(argv)
+    warnings.showwarning = lambda message, *_, **__: print(f"minisora: {message}", file=sys.stderr)
+    try:
+        args.run(args)
+    except (ValueError, OSError) as error:
+        print(f"minisora: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nminisora: stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""Clips with captions: filmed ones, folders of videos, and the cache of latents in size buckets.
+
+Filming and compressing cost more than a training step, so it is done once: 12,000 clips become
+latents in the user's cache folder. Clips of one size share a bucket, so nothing is ever padded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from minisora import world
+from minisora.checkpoints import cache_folder, fingerprint, write_whole
+from minisora.device import autocast
+from minisora.video import Video, frames_to_tensor
+from minisora.world import captions
+
+
+@dataclass(frozen=True)
+class Size:
+    """A bucket: how many clips of which size, and how often training visits it."""
+
+    count: int
+    frames: int = 17
+    height: int = 64
+    width: int = 64
+    share: float = 1.0  # of the training steps, relative to the other buckets
+    window: int = 5  # latent frames that a training sample takes of it
+
+
+def film(
+    count: int, split: str = "train", first: int = 0, objects: int | None = None, **size
+) -> Iterator[tuple[world.Scene, Video]]:
+    """Film scenes `first` to `first + count - 1` of a split, on all cores, in order.
+
+    Args:
+        count, first: which seeds.
+        split: "train" or "heldout".
+        objects: 1 to 3, or None for a mixture.
+        size: what `world.render` takes: frames, height, width, fps …
+
+    Yields:
+        The scene and its video.
+    """
+
+    def one(seed: int) -> tuple[world.Scene, Video]:
+        scene = world.sample_scene(seed, split, objects)
+        return scene, world.render(scene, **size)
+
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        seeds, ahead = iter(range(first, first + count)), deque()
+        try:
+            for seed in seeds:
+                ahead.append(pool.submit(one, seed))
+                if len(ahead) > 2 * threads:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()
+            torch.set_num_threads(threads)
+
+
+def world_version() -> str:
+    """Return a digest of the world's source, so that a changed world is filmed anew."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(world.__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def cache_path(kind: str, suffix: str, *what) -> Path:
+    """Return where something that depends on `what` and on the world is cached."""
+    digest = hashlib.sha256(repr((world_version(), what)).encode()).hexdigest()[:12]
+    return cache_folder() / "data" / f"{kind}-{digest}{suffix}"
+
+
+def pixels(size: Size, first: int = 0, split: str = "train") -> np.ndarray:
+    """Return filmed clips as uint8 `n t h w c`, read from disk as needed; film them if new."""
+    path = cache_path(
+        "pixels", ".npy", size.count, size.frames, size.height, size.width, first, split
+    )
+    if not path.is_file():
+        shape = (size.count, size.frames, size.height, size.width, 3)
+        clips = film(
+            size.count, split, first, frames=size.frames, height=size.height, width=size.width
+        )
+
+        def write(temporary: Path) -> None:
+            out = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+            for i, (_, clip) in enumerate(tqdm(clips, "filming", size.count, unit="clip")):
+                out[i] = clip.frames
+            out.flush()
+
+        write_whole(path, write)
+    return np.load(path, mmap_mode="r")
+
+
+@dataclass
+class Bucket:
+    """Latents of one size with what was filmed, from which captions are drawn."""
+
+    latents: Tensor  # float16 `n c t h w`
+    captions: list[world.Scene | str]
+    share: float
+    window: int
+
+    def draw(self, count: int, rng: random.Random) -> tuple[Tensor, list[str], Tensor]:
+        """Draw latents `b c window h w`, captions, and whether each begins a video, bool `b`."""
+        picks = [rng.randrange(len(self.latents)) for _ in range(count)]
+        last = self.latents.shape[2] - self.window
+        offsets = [rng.randint(0, last) if rng.random() < 0.6 else 0 for _ in picks]
+        pairs = zip(picks, offsets, strict=True)
+        z = torch.stack([self.latents[i, :, o : o + self.window] for i, o in pairs])
+        texts = [draw_caption(self.captions[i], rng) for i in picks]
+        return z.float(), texts, torch.tensor([o == 0 for o in offsets])
+
+
+def draw_caption(source: world.Scene | str, rng: random.Random) -> str:
+    """Draw one of a scene's many captions; a given caption is always itself."""
+    if isinstance(source, str):
+        return source
+    return captions.describe(source, rng.choice(captions.LEVELS), rng)
+
+
+def encode_all(vae, clips: Iterator[Video], count: int, batch: int = 16) -> Tensor:
+    """Compress videos of one size to float16 latents `n c t h w`, with a progress bar."""
+    device = next(vae.parameters()).device
+    out, waiting = [], []
+    for i, clip in enumerate(tqdm(clips, "filming and compressing", count, unit="clip")):
+        waiting.append(clip.frames)
+        if len(waiting) == batch or i == count - 1:
+            with torch.no_grad(), autocast(device):
+                z = vae.encode(frames_to_tensor(np.stack(waiting)).to(device))
+            out.append(z.half().cpu())
+            waiting = []
+    return torch.cat(out).contiguous()
+
+
+def bucket(vae, size: Size, first: int = 0, split: str = "train") -> Bucket:
+    """Return a bucket of world clips, from the cache or filmed and compressed now."""
+    what = (fingerprint(vae), size.count, size.frames, size.height, size.width, first, split)
+    path = cache_path("latents", ".safetensors", *what)
+    if not path.is_file():
+        scenes: list[world.Scene] = []
+
+        def clips():
+            shape = dict(frames=size.frames, height=size.height, width=size.width)
+            for scene, clip in film(size.count, split, first, **shape):
+                scenes.append(scene)
+                yield clip
+
+        latents = encode_all(vae, clips(), size.count)
+        text = json.dumps([asdict(scene) for scene in scenes])
+        write_whole(path.with_suffix(".json"), lambda p: p.write_text(text, encoding="utf-8"))
+        write_whole(path, lambda p: save_file({"latents": latents}, p))
+    rows = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    return Bucket(
+        load_file(path)["latents"], [scene_from(row) for row in rows], size.share, size.window
+    )
+
+
+def scene_from(row: dict) -> world.Scene:
+    """Rebuild a scene from `dataclasses.asdict`."""
+    things = tuple(world.Thing(**thing) for thing in row["objects"])
+    return world.Scene(**{**row, "objects": things, "camera": world.Camera(**row["camera"])})
+
+
+def write_folder(folder: str | os.PathLike, clips: Iterator[tuple[str, Video]]) -> Iterator[Path]:
+    """Write captioned clips as a videofolder: 0000.mp4 … beside metadata.jsonl.
+
+    Args:
+        folder: made if missing; it must hold no metadata.jsonl yet.
+        clips: captions and videos.
+
+    Yields:
+        Each file as it is written.
+
+    Raises:
+        ValueError: the folder already holds a data set.
+    """
+    folder = Path(folder)
+    table = folder / "metadata.jsonl"
+    if table.exists():
+        raise ValueError(f"{table} exists already; choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for i, (text, clip) in enumerate(clips):
+        path = folder / f"{i:04d}.mp4"
+        clip.save(path)
+        rows.append(json.dumps({"file_name": path.name, "text": text}, ensure_ascii=False))
+        yield path
+    write_whole(table, lambda p: p.write_text("\n".join(rows) + "\n", encoding="utf-8"))
+
+
+def read_folder(folder: str | os.PathLike) -> list[tuple[Path, str]]:
+    """Return the files and captions of a videofolder, anybody's.
+
+    Args:
+        folder: holds metadata.jsonl with rows {"file_name": "0000.mp4", "text": "…"}.
+
+    Raises:
+        ValueError: no metadata.jsonl, a damaged row, or a file that is missing.
+    """
+    table = Path(folder) / "metadata.jsonl"
+    if not table.is_file():
+        raise ValueError(f"{folder} has no metadata.jsonl; data/README.md shows the layout")
+    rows = []
+    for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            path, text = table.parent / row["file_name"], str(row["text"])
+        except (json.JSONDecodeError, KeyError, TypeError):
+            raise ValueError(f"{table}, line {number}: not a row with file_name and text") from None
+        if not path.is_file():
+            raise ValueError(f"{table}, line {number}: {row['file_name']} is not there")
+        rows.append((path, text))
+    return rows

@@ -1,0 +1,50 @@
+"""Recipes: a few named presets for each model. smoke: seconds; cpu: minutes; gpu: one card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from minisora.data import Size
+from minisora.dit import DiTConfig
+from minisora.vae import VAEConfig
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One recipe: what is trained, on what, and for how long."""
+
+    config: VAEConfig | DiTConfig
+    sizes: tuple[Size, ...]  # of the training clips; the first one is also checked on
+    batch: int  # clips in a step
+    steps: int
+    checked: int  # unseen clips for the score
+    check_every: int  # steps between scores
+    muon_lr: float = 0.02  # for the matrices inside
+    adam_lr: float = 2e-3  # for everything else
+    warmup: int = 50  # steps in which the learning rate grows
+    cooldown: float = 0.6  # share of the steps in which it falls to 0
+    beta: float = 5e-3  # VAE: weight of the KL divergence
+    drop: float = 0.12  # DiT: share of captions replaced by the null caption
+    given: float = 0.3  # DiT: share of samples in which some frames are given
+    images: float = 0.1  # DiT: share of steps on images alone
+
+
+_CLIPS = (
+    Size(7000, share=6.0),
+    Size(1800, frames=33, share=2.0),
+    Size(1600, height=48, width=80, share=1.0),
+    Size(1600, height=80, width=48, share=1.0),
+)
+_TINY = (Size(24, height=32, width=32), Size(8, frames=33, height=32, width=48))
+PRESETS = {
+    "vae": {
+        "smoke": Preset(VAEConfig(width=16), _TINY[:1], 4, 20, 8, 10, warmup=5),
+        "cpu": Preset(VAEConfig(width=64), (Size(4000),), 8, 1900, 64, 100),
+        "gpu": Preset(VAEConfig(width=128), (Size(12000),), 32, 12000, 256, 500),
+    },
+    "dit": {
+        "smoke": Preset(DiTConfig(width=64, depth=2, heads=4), _TINY, 4, 20, 8, 10, warmup=5),
+        "cpu": Preset(DiTConfig(width=256, depth=6), _CLIPS, 32, 1500, 128, 100),
+        "gpu": Preset(DiTConfig(width=512, depth=12), _CLIPS, 128, 20000, 256, 500),
+    },
+}

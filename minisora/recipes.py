@@ -1,0 +1,133 @@
+"""From nothing to weights with their card: what `minisora train` does around the loops."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from minisora import __version__
+from minisora.checkpoints import cache_folder, fingerprint, load_model, save_model, write_whole
+from minisora.device import fast_dtype, pick_device
+from minisora.dit import DiT
+from minisora.presets import PRESETS
+from minisora.train import Record, train_dit, train_vae
+from minisora.vae import VAE
+
+
+def run(
+    kind: str, preset: str, seed: int, out: Path, device: str, restart: bool, stop: list
+) -> bool:
+    """Train a model and put its weights, card and curve into a folder.
+
+    Args:
+        kind: "vae" or "dit"; the second needs the first's weights in `out`.
+        preset: "smoke", "cpu" or "gpu".
+        seed: of weights and draws.
+        out: the folder, made if missing.
+        device: see `pick_device`.
+        restart: forget what an interrupted run has left.
+        stop: as soon as it holds something, the run saves its progress and stops.
+
+    Returns:
+        Whether the training is complete.
+    """
+    recipe, chosen = PRESETS[kind][preset], pick_device(device)
+    arguments, models = [], ""
+    if kind == "dit":
+        vae = load_model(out / "vae.safetensors", "vae").to(chosen)
+        arguments, models = [vae], fingerprint(vae)
+    progress = cache_folder() / "runs" / f"{kind}-{preset}-{seed}{models and '-'}{models}.pt"
+    if restart:
+        progress.unlink(missing_ok=True)
+    torch.manual_seed(seed)
+    model = (VAE if kind == "vae" else DiT)(recipe.config).to(chosen)
+    loop = (train_vae if kind == "vae" else train_dit)(model, *arguments, recipe, seed, progress)
+    records = watch(loop, recipe.steps, progress, stop)
+    if records[-1].step < recipe.steps:
+        return False
+    save_model(out / f"{kind}.safetensors", model)
+    save_card(kind, preset, seed, out, chosen, model, records)
+    progress.unlink(missing_ok=True)
+    progress.with_suffix(".csv").unlink(missing_ok=True)
+    return True
+
+
+def watch(loop, steps: int, progress: Path, stop: list) -> list[Record]:
+    """Run a loop under a progress bar and keep its records beside its progress file."""
+    log = progress.with_suffix(".csv")
+    records = read_curve(log) if progress.is_file() and log.is_file() else []
+    with tqdm(total=steps, unit="step", smoothing=0.05) as bar:
+        for record in loop:
+            records = [r for r in records if r.step < record.step] + [record]
+            bar.update(record.step - bar.n)
+            scored = next((r.score for r in reversed(records) if r.score is not None), None)
+            shown = f"loss {record.loss:.3f}" + ("" if scored is None else f", unseen {scored:.3f}")
+            bar.set_postfix_str(shown, refresh=False)
+            if record.score is not None:
+                save_curve(log, records)
+            if stop:
+                loop.close()
+                break
+    save_curve(log, records)
+    return records
+
+
+def save_curve(path: Path, records: list[Record]) -> None:
+    """Write records as CSV: step, seconds, loss and, where measured, score."""
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerow(["step", "steps", "loss", "seconds", "score"])
+            for r in records:
+                score = "" if r.score is None else f"{r.score:.4f}"
+                rows.writerow([r.step, r.steps, f"{r.loss:.4f}", f"{r.seconds:.1f}", score])
+
+    write_whole(path, write)
+
+
+def read_curve(path: Path) -> list[Record]:
+    """Read what `save_curve` wrote."""
+    with open(path, newline="", encoding="utf-8") as file:
+        return [
+            Record(int(r["step"]), int(r["steps"]), float(r["loss"]), float(r["seconds"]),
+                   float(r["score"]) if r["score"] else None)
+            for r in csv.DictReader(file)
+        ]  # fmt: skip
+
+
+def save_card(kind, preset, seed, out, device, model, records) -> None:
+    """Write what made the weights: command, seed, hardware, minutes, steps, score and curve."""
+    from minisora.viz import loss_curve  # drawing is the recipe's last step only
+
+    card = {
+        "command": f"minisora train {kind} --preset {preset} --seed {seed}",
+        "version": __version__,
+        "model": fingerprint(model),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "hardware": hardware(device),
+        "steps": records[-1].steps,
+        "minutes": round(records[-1].seconds / 60, 1),
+        "score on unseen clips": round(records[-1].score, 4),
+        "score": "mean PSNR in dB" if kind == "vae" else "velocity loss, full captions",
+    }
+    text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
+    write_whole(out / f"{kind}.json", lambda p: p.write_text(text, encoding="utf-8"))
+    save_curve(out / f"{kind}.csv", records)
+    figure = loss_curve([r.step for r in records], [r.loss for r in records])
+    write_whole(out / f"{kind}.png", lambda p: figure.savefig(p, dpi=80))
+
+
+def hardware(device: torch.device) -> str:
+    """Say in a line what computes here."""
+    precision = str(fast_dtype(device)).removeprefix("torch.")
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, {precision}"
+    threads, cores = torch.get_num_threads(), os.cpu_count()
+    return f"{threads} threads of {platform.machine()} ({cores} cores), {precision}"

@@ -1,0 +1,100 @@
+"""The ODE solvers and guidance: from noise to latents, a step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from minisora.flow import clean, per_frame
+
+SOLVERS = ("euler", "heun")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the sampler has after each step."""
+
+    index: int  # 1 to steps
+    steps: int
+    tau: float  # where the walk is now: 0 is data
+    z: Tensor  # latents `b c t h w`, still noisy until the last step
+    guess: Tensor  # the clean latents as the model imagines them now
+
+
+def guided(
+    model, z: Tensor, tau: Tensor, tokens: Tensor, null: Tensor, guidance: float, starts=None
+):
+    """Return the velocity pushed away from what the model would do without the caption.
+
+    v = v(null) + g·(v(caption) − v(null)): classifier-free guidance, Ho & Salimans 2022,
+    arXiv 2207.12598, equation 6 with g = 1 + w. Both go through the model in one batch.
+    """
+    if guidance == 1:
+        return model(z, tau, tokens, starts)
+    both = None if starts is None else torch.cat([starts, starts])
+    m = max(tokens.shape[1], null.shape[1])  # PAD is 0
+    tokens, null = (torch.nn.functional.pad(a, (0, m - a.shape[1])) for a in (tokens, null))
+    v = model(
+        torch.cat([z, z]), torch.cat([tau, tau]), torch.cat([tokens, null.expand(len(z), -1)]), both
+    )
+    with_caption, without = v.chunk(2)
+    return without + guidance * (with_caption - without)
+
+
+@torch.no_grad()
+def sample(
+    model,
+    noise: Tensor,
+    tokens: Tensor,
+    null: Tensor,
+    steps: int = 25,
+    guidance: float = 3.0,
+    solver: str = "euler",
+    given: Tensor | None = None,
+    known: Tensor | None = None,
+    shift: float = 1.0,
+    starts: Tensor | None = None,
+) -> Iterator[Step]:
+    """Walk from noise (τ = 1) to data (τ = 0), yielding every step.
+
+    Args:
+        model: the diffusion transformer.
+        noise: standard normal `b c t h w`, where the walk begins.
+        tokens: captions, int64 `b m`.
+        null: the null caption, or what is not wanted (a negative prompt), int64 `1 k` or `b k`.
+        steps: of the solver.
+        guidance: 1 follows the model, more insists on the caption.
+        solver: "euler" follows the velocity; "heun" averages it over both ends of the step
+            (Karras et al. 2022, arXiv 2206.00364, algorithm 1), at twice the cost.
+        given: bool `b t`, frames that are known.
+        known: `b c t h w`, their clean latents (elsewhere ignored).
+        shift: above 1 spends more of the steps near the noise (`flow.draw_tau`).
+        starts: as in `DiT.forward`.
+
+    Raises:
+        ValueError: an unknown solver, or fewer than one step.
+    """
+    if solver not in SOLVERS:
+        raise ValueError(f"solver {solver!r} is not one of {', '.join(SOLVERS)}")
+    if steps < 1:
+        raise ValueError(f"sampling takes at least one step, not {steps}")
+    b, _, t = noise.shape[:3]
+    free = torch.ones(b, t, device=noise.device) if given is None else (~given).float()
+    z = noise if known is None else torch.where(per_frame(free) > 0, noise, known)
+    times = torch.linspace(1, 0, steps + 1)
+    times = shift * times / (1 + (shift - 1) * times)
+
+    def field(z: Tensor, tau: float) -> Tensor:
+        return guided(model, z, tau * free, tokens, null, guidance, starts) * per_frame(free)
+
+    for i, (now, then) in enumerate(zip(times[:-1].tolist(), times[1:].tolist(), strict=True)):
+        v = field(z, now)
+        guess = clean(z, v, now * free)
+        ahead = z + (then - now) * v
+        if solver == "heun" and then > 0:  # the last step goes straight to the data
+            ahead = z + (then - now) * (v + field(ahead, then)) / 2
+        z = ahead
+        yield Step(i + 1, steps, then, z, guess)

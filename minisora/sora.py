@@ -1,0 +1,151 @@
+"""The assembled model: a prompt in, a video out."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from minisora import __version__
+from minisora.checkpoints import SHIPPED, fingerprint, load_model
+from minisora.device import autocast, pick_device
+from minisora.dit import DiT
+from minisora.sampler import Step, sample
+from minisora.text import batch_tokens, tokenize
+from minisora.vae import VAE
+from minisora.video import Video
+
+FPS = 8.0
+MOST_TOKENS = 4096  # patches in one video: attention grows with their square
+
+
+def load(weights: str | os.PathLike | None = None, device: str | None = None) -> Sora:
+    """Load the shipped model, or one of your own.
+
+    Args:
+        weights: a folder with vae.safetensors and dit.safetensors; None takes the shipped ones.
+        device: "cpu", "cuda", or None for the best one here.
+
+    Raises:
+        ValueError: weights are missing or damaged, or the device is not here.
+    """
+    folder = Path(weights) if weights else SHIPPED
+    chosen = pick_device(device)
+    vae, dit = (load_model(folder / f"{kind}.safetensors", kind) for kind in ("vae", "dit"))
+    return Sora(vae.to(chosen), dit.to(chosen))
+
+
+class Sora:
+    """A VAE and a diffusion transformer that speak the same latents."""
+
+    def __init__(self, vae: VAE, dit: DiT):
+        if vae.config.channels != dit.config.channels:
+            raise ValueError(
+                f"this VAE's latents have {vae.config.channels} channels, this diffusion "
+                f"transformer wants {dit.config.channels}: they were not trained together"
+            )
+        self.vae, self.dit = vae.eval(), dit.eval()
+        self.model = fingerprint(vae, dit)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return next(self.dit.parameters()).device
+
+    def generate(
+        self,
+        prompt: str | list[str],
+        *,
+        width: int = 64,
+        height: int = 64,
+        frames: int = 17,
+        steps: int = 25,
+        guidance: float = 3.0,
+        solver: str = "euler",
+        negative: str | None = None,
+        seed: int | None = None,
+        on_step: Callable[[Step], None] | None = None,
+    ) -> Video | list[Video]:
+        """Make a video from a sentence, or one from each sentence of a list.
+
+        Args:
+            prompt: what is to be seen, for example "a red sphere bounces, the camera orbits left".
+            width, height: in pixels, multiples of 16.
+            frames: 1 (an image), 5, 9, 13, 17 …; 8 of them are a second.
+            steps: of the sampler; more is slower and a little better.
+            guidance: 1 follows the model freely, 3 insists on the prompt, 8 overdoes it.
+            solver: "euler" or "heun".
+            negative: what is not wanted.
+            seed: the same seed gives the same video; None draws one (see `provenance`).
+            on_step: called with every `Step`, to show progress.
+
+        Returns:
+            A `Video`, or a list of them.
+
+        Raises:
+            ValueError: the prompt is empty or a size does not fit; the message says what would.
+        """
+        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        self.check_size(width, height, frames)
+        tokens = batch_tokens([tokenize(text) for text in prompts], self.device)
+        null = batch_tokens([tokenize(negative) if negative else None], self.device)
+        seed = random.randrange(2**31) if seed is None else int(seed)
+        noise = self.draw_noise(len(prompts), width, height, frames, seed)
+        with autocast(self.device):
+            walk = sample(self.dit, noise, tokens, null, steps, guidance, solver)
+            for step in walk:
+                if on_step:
+                    on_step(step)
+        options = dict(steps=steps, guidance=guidance, solver=solver, negative=negative)
+        videos = [
+            Video.from_tensor(x, FPS, self.provenance(text, seed, options))
+            for x, text in zip(self.decode(step.z), prompts, strict=True)
+        ]
+        return videos[0] if isinstance(prompt, str) else videos
+
+    def image(self, prompt: str | list[str], **options) -> Video | list[Video]:
+        """Make a picture: a video of one frame. The options are those of `generate`."""
+        return self.generate(prompt, frames=1, **options)
+
+    def draw_noise(self, b: int, width: int, height: int, frames: int, seed: int) -> torch.Tensor:
+        """Draw the noise `b c t h w` where sampling begins; video i depends on seed + i alone."""
+        shape = (self.vae.config.channels, (frames + 3) // 4, height // 8, width // 8)
+        rows = [torch.Generator().manual_seed(seed + i) for i in range(b)]
+        return torch.stack([torch.randn(shape, generator=g) for g in rows]).to(self.device)
+
+    @torch.no_grad()
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """Turn latents `b c t h w` into pixels `b c t h w`, float32 on the CPU."""
+        with autocast(self.device):
+            return self.vae.decode(z).float().cpu()
+
+    def provenance(self, prompt: str, seed: int, options: dict) -> dict:
+        """Return what a video's provenance says: how to make it again."""
+        kept = {name: value for name, value in options.items() if value is not None}
+        about = dict(made_by=f"minisora {__version__}", prompt=prompt, seed=seed, model=self.model)
+        return json.loads(json.dumps({**about, **kept}))
+
+    def check_size(self, width: int, height: int, frames: int) -> None:
+        """Raise a ValueError that names the nearest sizes that fit, unless this one does."""
+        _, ph, pw = self.dit.config.patch
+        for name, value, multiple in (("width", width, 8 * pw), ("height", height, 8 * ph)):
+            if value < multiple or value % multiple:
+                low = max(multiple, value // multiple * multiple)
+                near = f"{low}" if value < multiple else f"{low} or {low + multiple}"
+                raise ValueError(
+                    f"{name} {value} is not a multiple of {multiple} pixels; try {near}"
+                )
+        if frames < 1 or frames % 4 != 1:
+            low = max(1, (frames - 1) // 4 * 4 + 1)
+            near = "1" if frames < 1 else f"{low} or {low + 4}"
+            raise ValueError(f"{frames} frames are not 1+4k (1, 5, 9, 13, 17 …); try {near}")
+        tokens = (frames + 3) // 4 * (height // (8 * ph)) * (width // (8 * pw))
+        if tokens > MOST_TOKENS:
+            raise ValueError(
+                f"{frames} frames of {width}x{height} are {tokens} patches, over the limit of "
+                f"{MOST_TOKENS}; make it smaller or shorter"
+            )

@@ -1,0 +1,291 @@
+"""Training loops as generators of small records; optimisers, averages and presets.
+
+A loop draws everything random in a step from the seed and the step's number, so what it needs to
+go on exactly is only weights, averages and the optimisers' state: an interrupted run ends at the
+very same weights as an unbroken one.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from minisora import flow
+from minisora.checkpoints import load_progress, save_progress
+from minisora.data import Bucket, Size, bucket, pixels
+from minisora.device import autocast, fast_dtype
+from minisora.dit import DiT
+from minisora.muon import Muon
+from minisora.presets import Preset
+from minisora.text import batch_tokens, tokenize
+from minisora.vae import VAE, kl_divergence, psnr
+from minisora.video import frames_to_tensor
+
+UNSEEN = 1_000_000  # seeds from here on are never trained on, though their combinations are
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a training loop tells after each step."""
+
+    step: int  # 1 to steps
+    steps: int
+    loss: float
+    seconds: float  # of training so far, interruptions left out
+    score: float | None = None  # VAE: dB of PSNR; DiT: loss; on unseen clips, now and then
+
+    @property
+    def rate(self) -> float:
+        """Steps a second so far."""
+        return self.step / max(self.seconds, 1e-9)
+
+    @property
+    def seconds_left(self) -> float:
+        """Of training, at the rate so far."""
+        return (self.steps - self.step) / self.rate
+
+
+def optimizers(model: nn.Module, preset: Preset) -> list[torch.optim.Optimizer]:
+    """Return Muon for the matrices inside the network and AdamW for all other parameters."""
+    outside = ("stem", "head", "embed", "words.weight", "places", "table", "steer", "last")
+    matrices, others = [], []
+    for name, p in model.named_parameters():
+        inside = p.ndim == 2 and not any(part in name for part in outside)
+        inside |= p.ndim == 2 and ".words.weight" in name and "blocks" in name  # not the embedding
+        (matrices if inside else others).append(p)
+    dtype = fast_dtype(matrices[0].device)
+    return [
+        Muon(matrices, lr=preset.muon_lr, dtype=dtype),
+        torch.optim.AdamW(others, lr=preset.adam_lr, betas=(0.9, 0.99), weight_decay=0.0),
+    ]
+
+
+def schedule(step: int, preset: Preset) -> float:
+    """Return the share of the learning rate in a step: up, level, then straight down to 0."""
+    left = (preset.steps - step) / max(1, preset.steps * preset.cooldown)
+    return min(1.0, (step + 1) / preset.warmup, left)
+
+
+class Average:
+    """A running mean of weights, w ← w + (1−d)(new−w), young at first: d = (1+n)/(10+n) ≤ 0.998."""
+
+    def __init__(self, model: nn.Module):
+        self.weights = {n: p.detach().clone() for n, p in model.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Move towards the model's weights."""
+        decay = min(0.998, (1 + step) / (10 + step))
+        for name, p in model.named_parameters():
+            self.weights[name].lerp_(p, 1 - decay)
+
+    @torch.no_grad()
+    def swap(self, model: nn.Module) -> None:
+        """Exchange the average and the model's weights; doing it twice changes nothing."""
+        for name, p in model.named_parameters():
+            mine = self.weights[name].clone()
+            self.weights[name].copy_(p)
+            p.copy_(mine)
+
+
+def loop(
+    model: nn.Module,
+    preset: Preset,
+    loss_of: Callable[[int], Tensor],
+    score: Callable[[], float],
+    progress: Path | None,
+    save_every: int = 100,
+) -> Iterator[Record]:
+    """Train a model, yielding a `Record` a step; at the end it holds the averaged weights.
+
+    Args:
+        model: trained in place.
+        preset: the recipe.
+        loss_of: the loss of a step, given its number.
+        score: measures the model on unseen clips.
+        progress: where to keep what a later call needs to go on; None keeps nothing. It is
+            written now and then, and when the caller stops early (`break`).
+        save_every: steps between writings.
+    """
+    average, opts = Average(model), optimizers(model, preset)
+    rates = [[group["lr"] for group in opt.param_groups] for opt in opts]
+    state = (load_progress(progress) if progress else None) or {"step": 0, "seconds": 0.0}
+    if state["step"]:
+        model.load_state_dict(state["model"])
+        for name, p in model.named_parameters():
+            average.weights[name] = state["average"][name].to(p.device)
+        for opt, saved in zip(opts, state["optimizers"], strict=True):
+            opt.load_state_dict(saved)
+
+    def save(step: int) -> None:
+        parts = dict(model=model.state_dict(), average=average.weights, step=step, seconds=seconds)
+        save_progress(progress, **parts, optimizers=[opt.state_dict() for opt in opts])
+
+    step, seconds = state["step"], state["seconds"]
+    saved = step
+    try:
+        while step < preset.steps:
+            began = time.perf_counter()
+            for opt, base in zip(opts, rates, strict=True):
+                opt.zero_grad(set_to_none=True)
+                for group, lr in zip(opt.param_groups, base, strict=True):
+                    group["lr"] = lr * schedule(step, preset)
+            model.train()
+            loss = loss_of(step)
+            loss.backward()
+            for opt in opts:
+                opt.step()
+            average.update(model, step)
+            step, value = step + 1, loss.item()
+            seconds += time.perf_counter() - began
+            checked = None
+            if step % preset.check_every == 0 or step == preset.steps:
+                average.swap(model)
+                checked = score()
+                average.swap(model)
+            if progress and step % save_every == 0:
+                save(step)
+                saved = step
+            yield Record(step, preset.steps, value, seconds, checked)
+    except GeneratorExit:  # the caller stopped: between two steps, so the state is whole
+        if progress and saved != step:
+            save(step)
+        raise
+    average.swap(model)
+    model.eval()
+
+
+def train_vae(
+    vae: VAE, preset: Preset, seed: int = 0, progress: Path | None = None
+) -> Iterator[Record]:
+    """Teach a VAE to compress clips: log MSE + β·KL, yielding a `Record` a step.
+
+    The logarithm of each clip's squared error is its PSNR but for a factor, so we train what we
+    measure; a little of the KL divergence keeps the latents smooth enough to be generated. Our
+    choice: |x̂−x| + |x̂−x|² came out behind it (NOTES.md).
+
+    Args:
+        vae: trained in place, on the device it is on; its latents' statistics are set at the end.
+        preset: of `PRESETS["vae"]`.
+        seed: of the draws.
+        progress: see `loop`.
+    """
+    device = next(vae.parameters()).device
+    clips, unseen = pixels(preset.sizes[0]), checked_pixels(preset)
+
+    def loss_of(step: int) -> Tensor:
+        rng = np.random.default_rng([seed, step])
+        picks = np.sort(rng.choice(len(clips), preset.batch, replace=False))
+        x = frames_to_tensor(clips[picks]).to(device)
+        x = x.flip(-1) if step % 2 else x  # a mirrored world is as good
+        noise = torch.randn(
+            latent_shape(vae, x), generator=torch.Generator().manual_seed(seed + step)
+        )
+        with autocast(device):
+            y, mean, log_variance = vae(x, noise.to(device))
+        error = (y.float() - x).square().flatten(1).mean(1)
+        return error.log().mean() + preset.beta * kl_divergence(mean, log_variance)
+
+    yield from loop(vae, preset, loss_of, lambda: reconstruction(vae, unseen), progress)
+    vae.calibrate(frames_to_tensor(clips[: min(len(clips), 256)]).to(device))
+
+
+def checked_pixels(preset: Preset) -> np.ndarray:
+    """Return unseen clips, uint8 `n t h w c`, of the preset's first size."""
+    size = preset.sizes[0]
+    return pixels(Size(preset.checked, size.frames, size.height, size.width), first=UNSEEN)
+
+
+def latent_shape(vae: VAE, x: Tensor) -> tuple[int, ...]:
+    """Return the shape of the latents of pixels `b c t h w`."""
+    b, _, t, h, w = x.shape
+    return b, vae.config.channels, (t + 3) // 4, h // 8, w // 8
+
+
+@torch.no_grad()
+def reconstruction(vae: VAE, clips: np.ndarray, batch: int = 16) -> float:
+    """Return the mean PSNR in dB of clips (uint8 `n t h w c`) compressed and decompressed."""
+    device = next(vae.parameters()).device
+    scores = []
+    for i in range(0, len(clips), batch):
+        x = frames_to_tensor(clips[i : i + batch]).to(device)
+        with autocast(device):
+            y = vae.decode(vae.encode(x))
+        scores.append(psnr(y.float(), x))
+    return torch.cat(scores).mean().item()
+
+
+def train_dit(
+    dit: DiT, vae: VAE, preset: Preset, seed: int = 0, progress: Path | None = None
+) -> Iterator[Record]:
+    """Teach a diffusion transformer to make latents from captions, yielding a `Record` a step.
+
+    Args:
+        dit: trained in place, on the device it is on.
+        vae: compresses the clips (its own work is done).
+        preset: of `PRESETS["dit"]`.
+        seed: of the draws.
+        progress: see `loop`.
+    """
+    device = next(dit.parameters()).device
+    firsts = np.cumsum([0, *(size.count for size in preset.sizes)])
+    buckets = [bucket(vae, s, int(f)) for s, f in zip(preset.sizes, firsts, strict=False)]
+    size = preset.sizes[0]
+    unseen = bucket(vae, Size(preset.checked, size.frames, size.height, size.width), UNSEEN)
+
+    def loss_of(step: int) -> Tensor:
+        return dit_loss(dit, draw_batch(buckets, preset, seed, step), preset, device, seed, step)
+
+    def score() -> float:
+        return unseen_loss(dit, unseen, preset, device)
+
+    yield from loop(dit, preset, loss_of, score, progress)
+
+
+def draw_batch(buckets: list[Bucket], preset: Preset, seed: int, step: int):
+    """Draw a step's latents, captions and starts: clips of one size, or images alone."""
+    rng = random.Random(f"{seed} {step}")
+    chosen = rng.choices(buckets, [b.share for b in buckets])[0]
+    if rng.random() >= preset.images:
+        return chosen.draw(preset.batch, rng)
+    z, texts, starts = chosen.draw(preset.batch * 4, rng)
+    return z[:, :, :1][starts], [t for t, s in zip(texts, starts, strict=True) if s], starts[starts]
+
+
+def dit_loss(dit: DiT, batch, preset: Preset, device, seed: int, step: int) -> Tensor:
+    """Return the loss of one batch, with captions dropped and frames given as the preset says."""
+    z, texts, starts = batch
+    rng = random.Random(f"{seed} {step} words")
+    generator = torch.Generator().manual_seed(1_000_003 * seed + step)
+    tokens = [None if rng.random() < preset.drop else tokenize(t, 0.02, rng) for t in texts]
+    tau = flow.draw_tau(len(z), generator)
+    given = flow.draw_given(len(z), z.shape[2], preset.given, generator)
+    noise = torch.randn(z.shape, generator=generator)
+    z, tau, given, noise, starts = (a.to(device) for a in (z, tau, given, noise, starts))
+    with autocast(device):
+        return flow.loss(dit, z, batch_tokens(tokens, device), tau, given, noise, starts)
+
+
+@torch.no_grad()
+def unseen_loss(dit: DiT, unseen: Bucket, preset: Preset, device, batch: int = 64) -> float:
+    """Return the loss on unseen clips with full captions, at the same noise every time."""
+    dit.eval()
+    losses = []
+    for i in range(0, len(unseen.latents), batch):
+        z = unseen.latents[i : i + batch].float()
+        generator = torch.Generator().manual_seed(i)
+        tau = (torch.arange(len(z)) + 0.5) / len(z)
+        noise = torch.randn(z.shape, generator=generator)
+        tokens = [tokenize(scene.caption) for scene in unseen.captions[i : i + batch]]
+        given = torch.zeros(len(z), z.shape[2], dtype=torch.bool)
+        z, tau, given, noise = (a.to(device) for a in (z, tau, given, noise))
+        with autocast(device):
+            losses.append(flow.loss(dit, z, batch_tokens(tokens, device), tau, given, noise).item())
+    return sum(losses) / len(losses)
