@@ -39,8 +39,19 @@ def save_model(path: str | os.PathLike, model: nn.Module, half: bool = True) -> 
         name: (t.half() if half and t.is_floating_point() and t.ndim > 1 else t).contiguous()
         for name, t in model.state_dict().items()
     }
-    metadata = {"kind": kind, "config": json.dumps(asdict(model.config))}
-    write_whole(path, lambda p: save_file(state, p, metadata=metadata))
+    save_tensors(path, state, {"kind": kind, "config": json.dumps(asdict(model.config))})
+
+
+def save_tensors(path: str | os.PathLike, tensors: dict, metadata: dict | None = None) -> None:
+    """Write a safetensors file, whole or not at all.
+
+    Raises:
+        OSError: the folder is closed to writing or full.
+    """
+    try:
+        write_whole(path, lambda p: save_file(tensors, p, metadata=metadata))
+    except SafetensorError as error:
+        raise OSError(f"cannot write {path}: {error}") from None
 
 
 def load_model(path: str | os.PathLike, kind: str) -> nn.Module:
@@ -71,12 +82,17 @@ def load_model(path: str | os.PathLike, kind: str) -> nn.Module:
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         model = model_class(config_class(**values))
         model.load_state_dict({name: t.float() for name, t in state.items()})
-    except (KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # a damaged config can fail in any way
+        reason = one_line(error)
         raise ValueError(
             f"the weights in {path} do not fit this version's {kind} ({reason})"
         ) from None
     return model.eval().requires_grad_(False)
+
+
+def one_line(error: Exception) -> str:
+    """Return what an error says, on one line of at most 160 characters."""
+    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def fingerprint(*models: nn.Module) -> str:
@@ -90,7 +106,10 @@ def fingerprint(*models: nn.Module) -> str:
 
 def save_progress(path: Path, **parts) -> None:
     """Save all that an interrupted training needs: state dicts, numbers and lists of them."""
-    write_whole(path, lambda p: torch.save(parts, p))
+    try:
+        write_whole(path, lambda p: torch.save(parts, p))
+    except RuntimeError as error:  # torch's name for a full disk
+        raise OSError(f"cannot write {path}; is the disk full? ({one_line(error)})") from None
 
 
 def load_progress(path: Path) -> dict | None:
@@ -104,5 +123,5 @@ def load_progress(path: Path) -> dict | None:
     try:
         return torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # torch raises many kinds for a damaged file
-        reason = str(error).splitlines()[0]
+        reason = one_line(error)
         raise ValueError(f"{path} is damaged ({reason}); delete it to begin again") from None

@@ -1,8 +1,10 @@
-"""The command line: minisora generate, film, train. Heavy imports wait until they are needed."""
+"""The command line: generate, film, train, eval. Heavy imports wait until they are needed."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import signal
 import sys
 import time
@@ -10,6 +12,8 @@ import warnings
 from pathlib import Path
 
 from minisora import __version__
+
+MOST_PIXELS = 20_000_000  # in one filmed clip: it takes about 3 GB
 
 
 def size(text: str) -> tuple[int, int]:
@@ -21,9 +25,31 @@ def size(text: str) -> tuple[int, int]:
     return width, height
 
 
+def seed(text: str) -> int:
+    """Read a seed."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {2**32 - 1}")
+    return int(text)
+
+
+def device(text: str) -> str:
+    """Read where to compute; `pick_device` sees whether it is there."""
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not cpu, cuda or auto")
+    return text
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str):
+        """Leave with exit status 2."""
+        self.exit(2, f"minisora: error: {message} (see {self.prog} --help)\n")
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser("minisora", description="Sora, rebuilt at laptop scale.")
+    parser = Parser("minisora", description="Sora, rebuilt at laptop scale.")
     parser.add_argument("--version", action="version", version=f"minisora {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -52,10 +78,10 @@ def build_parser() -> argparse.ArgumentParser:
     make.add_argument("--guidance", type=float, default=3.0, help="how strictly to follow (3)")
     make.add_argument("--solver", choices=("euler", "heun"), default="euler")
     make.add_argument("--negative", metavar="PROMPT", help="what is not wanted")
-    make.add_argument("--seed", type=int, help="repeats a video exactly; drawn if left out")
+    make.add_argument("--seed", type=seed, help="repeats a video exactly; drawn if left out")
     make.add_argument("--scale", type=int, default=4, help="enlarge the file's pixels (4)")
     make.add_argument("--weights", type=Path, metavar="DIR", help="a folder of your own weights")
-    make.add_argument("--device", default="auto", help="cpu, cuda or auto")
+    make.add_argument("--device", type=device, default="auto", help="cpu, cuda or auto")
 
     studio = commands.add_parser("film", help="film scenes of the small world, with their captions")
     studio.set_defaults(run=film)
@@ -67,7 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="one scene: film.mp4; several: a folder with metadata.jsonl",
     )
     studio.add_argument("--count", type=int, help="how many scenes; they go into a folder")
-    studio.add_argument("--seed", type=int, default=0, help="of the first scene (0)")
+    studio.add_argument("--seed", type=seed, default=0, help="of the first scene (0)")
     studio.add_argument("--split", choices=("train", "heldout"), default="train")
     studio.add_argument("--objects", type=int, choices=(1, 2, 3), help="default: a mixture")
     studio.add_argument(
@@ -79,6 +105,15 @@ def build_parser() -> argparse.ArgumentParser:
     studio.add_argument("--frames", type=int, default=17)
     studio.add_argument("--fps", type=float, default=8.0, help="frames a second (8)")
 
+    score = commands.add_parser("eval", help="measure the weights on held-out combinations")
+    score.set_defaults(run=evaluate)
+    score.add_argument("--clips", type=int, default=500, help="for the VAE's PSNR (500)")
+    score.add_argument(
+        "--pictures", type=Path, metavar="DIR", help="also make heldout.png and hero.gif there"
+    )
+    score.add_argument("--weights", type=Path, metavar="DIR", help="a folder of your own weights")
+    score.add_argument("--device", type=device, default="auto", help="cpu, cuda or auto")
+
     train = commands.add_parser("train", help="train the VAE or the diffusion transformer")
     train.set_defaults(run=learn)
     train.add_argument("model", choices=("vae", "dit"))
@@ -88,17 +123,35 @@ def build_parser() -> argparse.ArgumentParser:
         default="cpu",
         help="smoke: seconds; cpu: two cores, minutes; gpu: one card",
     )
-    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--seed", type=seed, default=0)
     train.add_argument(
         "--out", type=Path, metavar="DIR", help="where the weights go (default: weights)"
     )
     train.add_argument("--restart", action="store_true", help="forget an interrupted training")
-    train.add_argument("--device", default="auto", help="cpu, cuda or auto")
+    train.add_argument("--device", type=device, default="auto", help="cpu, cuda or auto")
     return parser
+
+
+def check_output(path: Path, frames: int, scale: int = 1) -> None:
+    """Refuse before the work what `Video.save` would refuse after it."""
+    from minisora.codecs import ENDINGS, FORMATS, STILLS
+
+    path, suffix = path.expanduser(), path.suffix.lower()
+    if suffix not in FORMATS:
+        raise ValueError(f"cannot write {path}: the ending must be one of {ENDINGS}")
+    if suffix in STILLS and frames > 1:
+        raise ValueError(f"cannot write {frames} frames to {path}: {suffix} holds one (--frames 1)")
+    if path.is_dir() or not path.parent.is_dir():
+        raise ValueError(f"cannot write {path}: it is a folder, or there is no {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"cannot write {path}: {path.parent} is closed to writing")
+    if scale < 1:
+        raise ValueError(f"--scale must be 1 or more, not {scale}")
 
 
 def generate(args: argparse.Namespace) -> None:
     """Make one video and say where it is."""
+    check_output(args.out, args.frames, args.scale)
     from tqdm import tqdm
 
     from minisora import sora as models
@@ -139,12 +192,24 @@ def film(args: argparse.Namespace) -> None:
     if count < 1:
         raise ValueError(f"--count must be 1 or more, not {count}")
     width, height = args.size or ((256, 256) if args.count is None else (64, 64))
+    if min(args.frames, width, height) < 1 or not 0 < args.fps < float("inf"):
+        raise ValueError(
+            f"cannot film {args.frames} frames of {width}x{height} at {args.fps:g} frames a "
+            "second: all must be positive"
+        )
+    if args.frames * width * height > MOST_PIXELS:
+        raise ValueError(
+            f"{args.frames} frames of {width}x{height} are over {MOST_PIXELS / 1e6:.0f} million "
+            "pixels, too many to film at once; make it smaller or shorter"
+        )
     shape = dict(frames=args.frames, width=width, height=height, fps=args.fps)
     if args.count is None:
-        scene = world.sample_scene(args.seed, args.split, args.objects)
         out = args.out or Path("film.mp4")
+        check_output(out, args.frames)
+        scene = world.sample_scene(args.seed, args.split, args.objects)
+        print(f"filming {args.frames} frames of {width}x{height}: {scene.caption}")
         world.render(scene, **shape).save(out)
-        print(f"{out}: {scene.caption}")
+        print(f"{out}: {args.frames / args.fps:.1f} s of video")
         return
     out = args.out or Path("film")
     clips = data.film(count, args.split, args.seed, args.objects, **shape)
@@ -154,20 +219,48 @@ def film(args: argparse.Namespace) -> None:
     print(f"{out}: {count} clips with their captions in metadata.jsonl")
 
 
+def evaluate(args: argparse.Namespace) -> None:
+    """Print the VAE's PSNR on held-out clips and make the pictures of the README."""
+    from minisora import evaluate as judge
+    from minisora import sora as models
+
+    if args.clips < 1:
+        raise ValueError(f"--clips must be 1 or more, not {args.clips}")
+    sora = models.load(args.weights, args.device)
+    scores = judge.compress_held_out(sora, args.clips)
+    low, high = scores.quantile(0.1), scores.quantile(0.9)
+    print(f"VAE, {args.clips} held-out clips: mean PSNR {scores.mean():.2f} dB", end=" ")
+    print(f"(a tenth below {low:.2f}, a tenth above {high:.2f})")
+    if args.pictures:
+        args.pictures.mkdir(parents=True, exist_ok=True)
+        judge.sheet(sora, args.pictures / "heldout.png")
+        judge.hero(sora, args.pictures / "hero.gif")
+        print(f"{args.pictures}: heldout.png and hero.gif")
+
+
 def learn(args: argparse.Namespace) -> None:
     """Train one of the two models, with a progress bar; Ctrl-C saves, the same command goes on."""
     from minisora import recipes
 
-    stop = []
-    before = signal.signal(signal.SIGINT, lambda *_: stop.append(True))
+    stop, out = [], args.out or Path("weights")
+
+    def interrupt(*_) -> None:
+        if stop:  # the second time, or while filming
+            raise KeyboardInterrupt
+        stop.append(True)
+        told = b"\nstopping after this step; Ctrl-C again stops at once\n"
+        os.write(2, told)  # the bar may be in the middle of a print
+
+    print(f"training the {args.model}, preset {args.preset}; its weights go to {out}")
+    before = signal.signal(signal.SIGINT, interrupt)
     try:
-        out = args.out or Path("weights")
         done = recipes.run(args.model, args.preset, args.seed, out, args.device, args.restart, stop)
     finally:
         signal.signal(signal.SIGINT, before)
     if not done:
         print("\nstopped and saved; the same command goes on from here")
         sys.exit(130)
+    print(f"{out / args.model}.safetensors, with its card and curve beside it")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -176,8 +269,8 @@ def main(argv: list[str] | None = None) -> None:
     warnings.showwarning = lambda message, *_, **__: print(f"minisora: {message}", file=sys.stderr)
     try:
         args.run(args)
-    except (ValueError, OSError) as error:
-        print(f"minisora: error: {error}", file=sys.stderr)
+    except (ValueError, OSError, MemoryError) as error:
+        print(f"minisora: error: {str(error) or 'out of memory'}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("\nminisora: stopped", file=sys.stderr)

@@ -18,13 +18,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from tqdm import tqdm
 
 from minisora import world
-from minisora.checkpoints import cache_folder, fingerprint, write_whole
+from minisora.checkpoints import cache_folder, fingerprint, save_tensors
 from minisora.device import autocast
+from minisora.files import write_whole
 from minisora.video import Video, frames_to_tensor
 from minisora.world import captions
 
@@ -102,10 +103,11 @@ def pixels(size: Size, first: int = 0, split: str = "train") -> np.ndarray:
         )
 
         def write(temporary: Path) -> None:
-            out = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
-            for i, (_, clip) in enumerate(tqdm(clips, "filming", size.count, unit="clip")):
-                out[i] = clip.frames
-            out.flush()
+            with open(temporary, "wb") as file:  # a memory map would crash on a full disk
+                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+                np.lib.format.write_array_header_1_0(file, header)
+                for _, clip in tqdm(clips, "filming", size.count, unit="clip"):
+                    file.write(clip.frames.tobytes())
 
         write_whole(path, write)
     return np.load(path, mmap_mode="r")
@@ -123,7 +125,7 @@ class Bucket:
     def draw(self, count: int, rng: random.Random) -> tuple[Tensor, list[str], Tensor]:
         """Draw latents `b c window h w`, captions, and whether each begins a video, bool `b`."""
         picks = [rng.randrange(len(self.latents)) for _ in range(count)]
-        last = self.latents.shape[2] - self.window
+        last = max(0, self.latents.shape[2] - self.window)  # a shorter clip is taken whole
         offsets = [rng.randint(0, last) if rng.random() < 0.6 else 0 for _ in picks]
         pairs = zip(picks, offsets, strict=True)
         z = torch.stack([self.latents[i, :, o : o + self.window] for i, o in pairs])
@@ -168,7 +170,7 @@ def bucket(vae, size: Size, first: int = 0, split: str = "train") -> Bucket:
         latents = encode_all(vae, clips(), size.count)
         text = json.dumps([asdict(scene) for scene in scenes])
         write_whole(path.with_suffix(".json"), lambda p: p.write_text(text, encoding="utf-8"))
-        write_whole(path, lambda p: save_file({"latents": latents}, p))
+        save_tensors(path, {"latents": latents})
     rows = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     return Bucket(
         load_file(path)["latents"], [scene_from(row) for row in rows], size.share, size.window
@@ -221,13 +223,14 @@ def read_folder(folder: str | os.PathLike) -> list[tuple[Path, str]]:
     if not table.is_file():
         raise ValueError(f"{folder} has no metadata.jsonl; data/README.md shows the layout")
     rows = []
-    for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(table.read_bytes().split(b"\n"), 1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-            path, text = table.parent / row["file_name"], str(row["text"])
-        except (json.JSONDecodeError, KeyError, TypeError):
+            row = json.loads(line.decode("utf-8-sig"))  # some editors put a mark at the beginning
+            path, text = table.parent / row["file_name"], row["text"]
+            assert text.strip()
+        except (ValueError, KeyError, TypeError, AttributeError, AssertionError):
             raise ValueError(f"{table}, line {number}: not a row with file_name and text") from None
         if not path.is_file():
             raise ValueError(f"{table}, line {number}: {row['file_name']} is not there")

@@ -15,9 +15,9 @@ def write_whole(path: str | os.PathLike, write: Callable[[Path], object]) -> Non
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
     os.close(handle)
-    os.chmod(name, 0o666 & ~_umask())  # mkstemp's own mode would lock others out
     try:
         write(Path(name))
+        os.chmod(name, 0o666 & ~_umask())  # mkstemp and safetensors would lock others out
         os.replace(name, path)
     except BaseException:
         with contextlib.suppress(OSError):

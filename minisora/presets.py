@@ -44,7 +44,7 @@ PRESETS = {
     },
     "dit": {
         "smoke": Preset(DiTConfig(width=64, depth=2, heads=4), _TINY, 4, 20, 8, 10, warmup=5),
-        "cpu": Preset(DiTConfig(width=256, depth=6), _CLIPS, 32, 1500, 128, 100),
+        "cpu": Preset(DiTConfig(width=256, depth=6), _CLIPS, 32, 1400, 128, 100),
         "gpu": Preset(DiTConfig(width=512, depth=12), _CLIPS, 128, 20000, 256, 500),
     },
 }

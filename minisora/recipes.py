@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import platform
+from itertools import chain, islice
 from pathlib import Path
 
 import torch
@@ -39,6 +40,12 @@ def run(
     """
     recipe, chosen = PRESETS[kind][preset], pick_device(device)
     arguments, models = [], ""
+    if kind == "dit" and not (out / "vae.safetensors").is_file():
+        how = f"minisora train vae --preset {preset} --out {out}"
+        raise ValueError(f"there is no VAE in {out}; train the VAE first: {how}")
+    out.mkdir(parents=True, exist_ok=True)
+    if not os.access(out, os.W_OK):  # better told now than after the training
+        raise PermissionError(f"cannot write weights into {out}")
     if kind == "dit":
         vae = load_model(out / "vae.safetensors", "vae").to(chosen)
         arguments, models = [vae], fingerprint(vae)
@@ -49,7 +56,9 @@ def run(
     model = (VAE if kind == "vae" else DiT)(recipe.config).to(chosen)
     loop = (train_vae if kind == "vae" else train_dit)(model, *arguments, recipe, seed, progress)
     records = watch(loop, recipe.steps, progress, stop)
-    if records[-1].step < recipe.steps:
+    if not records:
+        raise ValueError(f"{progress} is finished but its curve is gone; --restart begins again")
+    if stop and records[-1].step < recipe.steps:
         return False
     save_model(out / f"{kind}.safetensors", model)
     save_card(kind, preset, seed, out, chosen, model, records)
@@ -62,19 +71,22 @@ def watch(loop, steps: int, progress: Path, stop: list) -> list[Record]:
     """Run a loop under a progress bar and keep its records beside its progress file."""
     log = progress.with_suffix(".csv")
     records = read_curve(log) if progress.is_file() and log.is_file() else []
-    with tqdm(total=steps, unit="step", smoothing=0.05) as bar:
-        for record in loop:
-            records = [r for r in records if r.step < record.step] + [record]
-            bar.update(record.step - bar.n)
+    first = list(islice(loop, 1))  # the clips are filmed before it, under a bar of their own
+    begun = first[0].step - 1 if first else steps
+    with tqdm(total=steps, initial=begun, unit="step", smoothing=0.05) as bar:
+        for record in chain(first, loop):
+            while records and records[-1].step >= record.step:  # the run died after noting them
+                records.pop()
+            records.append(record)
             scored = next((r.score for r in reversed(records) if r.score is not None), None)
             shown = f"loss {record.loss:.3f}" + ("" if scored is None else f", unseen {scored:.3f}")
             bar.set_postfix_str(shown, refresh=False)
-            if record.score is not None:
-                save_curve(log, records)
-            if stop:
+            bar.update()
+            if record.score is not None or record.step % 100 == 0 or stop:
+                save_curve(log, records)  # no later than the loop saves its progress
+            if stop and record.step < steps:
                 loop.close()
                 break
-    save_curve(log, records)
     return records
 
 

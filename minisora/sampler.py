@@ -55,7 +55,7 @@ def sample(
     solver: str = "euler",
     given: Tensor | None = None,
     known: Tensor | None = None,
-    shift: float = 1.0,
+    shift: float = 3.0,
     starts: Tensor | None = None,
 ) -> Iterator[Step]:
     """Walk from noise (τ = 1) to data (τ = 0), yielding every step.

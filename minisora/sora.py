@@ -80,7 +80,8 @@ class Sora:
             guidance: 1 follows the model freely, 3 insists on the prompt, 8 overdoes it.
             solver: "euler" or "heun".
             negative: what is not wanted.
-            seed: the same seed gives the same video; None draws one (see `provenance`).
+            seed: the same seed gives the same video; None draws one (see `provenance`). Video i of
+                a list is that of seed + i.
             on_step: called with every `Step`, to show progress.
 
         Returns:
@@ -90,6 +91,8 @@ class Sora:
             ValueError: the prompt is empty or a size does not fit; the message says what would.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+        if not prompts:
+            raise ValueError("the list of prompts is empty: say what is to be seen")
         self.check_size(width, height, frames)
         tokens = batch_tokens([tokenize(text) for text in prompts], self.device)
         null = batch_tokens([tokenize(negative) if negative else None], self.device)
@@ -100,10 +103,11 @@ class Sora:
             for step in walk:
                 if on_step:
                     on_step(step)
-        options = dict(steps=steps, guidance=guidance, solver=solver, negative=negative)
+        options = dict(width=width, height=height, frames=frames, steps=steps)
+        options |= dict(guidance=guidance, solver=solver, negative=negative)
         videos = [
-            Video.from_tensor(x, FPS, self.provenance(text, seed, options))
-            for x, text in zip(self.decode(step.z), prompts, strict=True)
+            Video.from_tensor(x, FPS, self.provenance(text, seed + i, options))
+            for i, (x, text) in enumerate(zip(self.decode(step.z), prompts, strict=True))
         ]
         return videos[0] if isinstance(prompt, str) else videos
 

@@ -1,4 +1,4 @@
-"""Training loops as generators of small records; optimisers, averages and presets.
+"""Training loops as generators of small records, with their optimisers and averages.
 
 A loop draws everything random in a step from the seed and the step's number, so what it needs to
 go on exactly is only weights, averages and the optimisers' state: an interrupted run ends at the
@@ -74,7 +74,7 @@ def schedule(step: int, preset: Preset) -> float:
 
 
 class Average:
-    """A running mean of weights, w ← w + (1−d)(new−w), young at first: d = (1+n)/(10+n) ≤ 0.998."""
+    """A running mean of weights, w ← w + (1−d)(new−w), young at first: d = (1+n)/(10+n) ≤ 0.99."""
 
     def __init__(self, model: nn.Module):
         self.weights = {n: p.detach().clone() for n, p in model.named_parameters()}
@@ -82,7 +82,7 @@ class Average:
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         """Move towards the model's weights."""
-        decay = min(0.998, (1 + step) / (10 + step))
+        decay = min(0.99, (1 + step) / (10 + step))
         for name, p in model.named_parameters():
             self.weights[name].lerp_(p, 1 - decay)
 
@@ -93,6 +93,25 @@ class Average:
             mine = self.weights[name].clone()
             self.weights[name].copy_(p)
             p.copy_(mine)
+
+
+def restore(progress: Path | None, model, average, opts, preset) -> tuple[int, float]:
+    """Return the step and the seconds to go on from, with all state put back; (0, 0) if new."""
+    state = load_progress(progress) if progress else None
+    if state is None:
+        return 0, 0.0
+    mismatch = ValueError(f"{progress} is of another recipe; delete it to begin again")
+    if state.get("recipe", repr(preset)) != repr(preset):
+        raise mismatch
+    try:
+        model.load_state_dict(state["model"])
+        means = state["average"]
+        average.weights = {n: means[n].to(p.device) for n, p in model.named_parameters()}
+        for opt, saved in zip(opts, state["optimizers"], strict=True):
+            opt.load_state_dict(saved)
+    except (KeyError, RuntimeError):
+        raise mismatch from None
+    return state["step"], state["seconds"]
 
 
 def loop(
@@ -111,25 +130,21 @@ def loop(
         loss_of: the loss of a step, given its number.
         score: measures the model on unseen clips.
         progress: where to keep what a later call needs to go on; None keeps nothing. It is
-            written now and then, and when the caller stops early (`break`).
+            written now and then, at the end, and when the caller stops early (`break`).
         save_every: steps between writings.
+
+    Raises:
+        ValueError: the progress is damaged, or another recipe's.
     """
     average, opts = Average(model), optimizers(model, preset)
     rates = [[group["lr"] for group in opt.param_groups] for opt in opts]
-    state = (load_progress(progress) if progress else None) or {"step": 0, "seconds": 0.0}
-    if state["step"]:
-        model.load_state_dict(state["model"])
-        for name, p in model.named_parameters():
-            average.weights[name] = state["average"][name].to(p.device)
-        for opt, saved in zip(opts, state["optimizers"], strict=True):
-            opt.load_state_dict(saved)
+    step, seconds = restore(progress, model, average, opts, preset)
 
     def save(step: int) -> None:
         parts = dict(model=model.state_dict(), average=average.weights, step=step, seconds=seconds)
-        save_progress(progress, **parts, optimizers=[opt.state_dict() for opt in opts])
+        states = [opt.state_dict() for opt in opts]
+        save_progress(progress, **parts, optimizers=states, recipe=repr(preset))
 
-    step, seconds = state["step"], state["seconds"]
-    saved = step
     try:
         while step < preset.steps:
             began = time.perf_counter()
@@ -150,12 +165,11 @@ def loop(
                 average.swap(model)
                 checked = score()
                 average.swap(model)
-            if progress and step % save_every == 0:
-                save(step)
-                saved = step
             yield Record(step, preset.steps, value, seconds, checked)
+            if progress and (step % save_every == 0 or step == preset.steps):
+                save(step)  # after the caller has noted the record: a resumed curve has no hole
     except GeneratorExit:  # the caller stopped: between two steps, so the state is whole
-        if progress and saved != step:
+        if progress:
             save(step)
         raise
     average.swap(model)
@@ -185,9 +199,8 @@ def train_vae(
         picks = np.sort(rng.choice(len(clips), preset.batch, replace=False))
         x = frames_to_tensor(clips[picks]).to(device)
         x = x.flip(-1) if step % 2 else x  # a mirrored world is as good
-        noise = torch.randn(
-            latent_shape(vae, x), generator=torch.Generator().manual_seed(seed + step)
-        )
+        generator = torch.Generator().manual_seed(seed + step)
+        noise = torch.randn(latent_shape(vae, x), generator=generator)
         with autocast(device):
             y, mean, log_variance = vae(x, noise.to(device))
         error = (y.float() - x).square().flatten(1).mean(1)
@@ -243,10 +256,7 @@ def train_dit(
     def loss_of(step: int) -> Tensor:
         return dit_loss(dit, draw_batch(buckets, preset, seed, step), preset, device, seed, step)
 
-    def score() -> float:
-        return unseen_loss(dit, unseen, preset, device)
-
-    yield from loop(dit, preset, loss_of, score, progress)
+    yield from loop(dit, preset, loss_of, lambda: unseen_loss(dit, unseen, device), progress)
 
 
 def draw_batch(buckets: list[Bucket], preset: Preset, seed: int, step: int):
@@ -274,15 +284,14 @@ def dit_loss(dit: DiT, batch, preset: Preset, device, seed: int, step: int) -> T
 
 
 @torch.no_grad()
-def unseen_loss(dit: DiT, unseen: Bucket, preset: Preset, device, batch: int = 64) -> float:
+def unseen_loss(dit: DiT, unseen: Bucket, device, batch: int = 64) -> float:
     """Return the loss on unseen clips with full captions, at the same noise every time."""
     dit.eval()
     losses = []
     for i in range(0, len(unseen.latents), batch):
         z = unseen.latents[i : i + batch].float()
-        generator = torch.Generator().manual_seed(i)
         tau = (torch.arange(len(z)) + 0.5) / len(z)
-        noise = torch.randn(z.shape, generator=generator)
+        noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(i))
         tokens = [tokenize(scene.caption) for scene in unseen.captions[i : i + batch]]
         given = torch.zeros(len(z), z.shape[2], dtype=torch.bool)
         z, tau, given, noise = (a.to(device) for a in (z, tau, given, noise))

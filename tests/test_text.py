@@ -53,7 +53,7 @@ def test_every_word_of_the_grammar_has_its_own_token():
     ("word", "known", "rest"),
     [
         ("reddish", "red", "dish"),
-        ("rollsroyce", "rolls", "royce"),  # not "roll", though it is a beginning too
+        ("daylights", "daylight", "s"),  # not "day", though that is a beginning too
         ("spheres", "sphere", "s"),
         ("dog", "", "dog"),
         ("anteater", "", "anteater"),  # "a" and "an" are too short to mean anything
@@ -93,7 +93,7 @@ def test_control_characters_part_words():
     assert tokenize("a\x00red\x1bsphere\u200b") == tokenize("a red sphere")
 
 
-@pytest.mark.parametrize("prompt", ["red " * 2500, "x" * 10_000, "🎈" * 10_000, "x" * 10_000_000])
+@pytest.mark.parametrize("prompt", ["red " * 2500, "x" * 10_000, "🎈" * 10_000, "x" * 1_000_000])
 def test_long_prompts_are_cut_with_a_short_warning(prompt):
     with pytest.warns(UserWarning, match="more than 48 tokens") as caught:
         tokens = tokenize(prompt)
@@ -163,7 +163,8 @@ class Wordy(random.Random):
 def test_the_wordiest_captions_fit():
     wordy = Wordy()
     for seed in range(200):
-        for wordy.order in (0.0, 0.65, 0.75, 0.9):  # the four orders of `captions.arrange`
+        for order in (0.0, 0.65, 0.75, 0.9):  # the four orders of `captions.arrange`
+            wordy.order = order
             tokens = caption_tokens(captions.describe(three_objects(seed), "full", wordy))
             assert len(tokens) <= LENGTH
 

@@ -155,8 +155,7 @@ def test_gradients_of_a_block():
 def test_the_drawn_latent_has_the_mean_and_variance_it_says(vae):
     x, noise = pixels(), randn(2, CHANNELS, 3, 2, 3, seed=1)
     y, mean, log_variance = vae(x, noise)
-    assert_close(y, vae.decoder(Normal(mean, (log_variance / 2).exp()).mean + 0 * y.mean()
-                                + noise * log_variance.exp().sqrt()))
+    assert_close(y, vae.decoder(mean + log_variance.exp().sqrt() * noise))
     assert_close(vae(x, 0 * noise)[0], vae.decode(vae.encode(x)))
 
 
@@ -195,17 +194,16 @@ def test_calibrated_latents_have_mean_0_and_variance_1():
 # ---- learning ----
 
 
-def test_one_clip_can_be_learned_by_heart():
+def test_one_batch_can_be_learned_by_heart():
     torch.manual_seed(0)
-    vae = VAE(SMALL)
+    vae = VAE(VAEConfig(channels=8, width=16, encoder_depth=1, decoder_depth=1))
     x = F.interpolate(pixels(2, 3, 3, 4).float(), (5, 16, 24), mode="trilinear")
     optimizer = torch.optim.Adam(vae.parameters(), 1e-2)
     errors = []
-    for _ in range(200):
+    for _ in range(150):
         y, mean, log_variance = vae(x)
         errors.append((y - x).square().mean())
         optimizer.zero_grad()
         (errors[-1] + 1e-4 * kl_divergence(mean, log_variance)).backward()
         optimizer.step()
-    print(errors[0].item(), errors[-1].item())
     assert errors[-1] < 0.1 * x.var()

@@ -1,0 +1,337 @@
+"""The command line: files as asked for, and one line on stderr for whatever is wrong."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from minisora import cli, presets, recipes, train
+from minisora.checkpoints import cache_folder, fingerprint, load_model, load_progress
+from minisora.cli import main
+from minisora.data import read_folder
+from minisora.video import Video
+
+SMALL = ["--size", "48x32", "--frames", "5", "--steps", "2", "--seed", "3"]
+
+
+def run(*words, **more):
+    """Run Python in a process of its own."""
+    return subprocess.run(
+        [sys.executable, *map(str, words)], capture_output=True, text=True, **more
+    )
+
+
+def refused(capsys, *words) -> str:
+    """The one line of a command that ends with status 2."""
+    with pytest.raises(SystemExit) as stop:
+        main([*map(str, words)])
+    out, err = capsys.readouterr()
+    assert stop.value.code == 2
+    assert re.fullmatch(r"minisora: error: .+\n", err), err
+    return err
+
+
+# ---- generate ----
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "shape"),
+    [
+        ("a.mp4", [], (5, 128, 192, 3)),
+        ("b.gif", ["--scale", "1"], (5, 32, 48, 3)),
+        ("c.png", ["--frames", "1", "--scale", "3"], (1, 96, 144, 3)),
+        ("d.webp", ["--solver", "heun", "--negative", "a cube", "--scale", "2"], (5, 64, 96, 3)),
+    ],
+)
+def test_generate_writes_the_file_it_was_asked_for(weights, tmp_path, capsys, name, more, shape):
+    path = tmp_path / name
+    main(["generate", "a red ball", "-o", str(path), "--weights", str(weights), *SMALL, *more])
+    assert Video.load(path).frames.shape == shape
+    assert os.listdir(tmp_path) == [name]
+    out, err = capsys.readouterr()
+    assert "'a red ball'" in out and f"{path}: " in out and "seed 3" in out
+    assert err == ""
+
+
+def test_generate_in_a_process_of_its_own(weights, sora, tmp_path):
+    command = ["-m", "minisora.cli", "generate", "a red ball", "--weights", weights, *SMALL]
+    done = run(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    video = Video.load(tmp_path / "out.mp4")
+    assert video.frames.shape == (5, 4 * 32, 4 * 48, 3)
+    about = video.provenance
+    assert (about["prompt"], about["seed"], about["model"]) == ("a red ball", 3, sora.model)
+    failed = run(*command, "-o", "nowhere/a.mp4", cwd=tmp_path)
+    assert failed.returncode == 2 and failed.stdout == ""
+    assert re.fullmatch(r"minisora: error: .*nowhere.*\n", failed.stderr)
+    assert os.listdir(tmp_path) == ["out.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["", *SMALL], "prompt is empty"),
+        (["a ball", "--size", "abc"], "'abc' is not WIDTHxHEIGHT"),
+        (["a ball", "--size", "64x"], "WIDTHxHEIGHT"),
+        (["a ball", "--size", "70x64"], "try 64 or 80"),
+        (["a ball", "--size", "64x-16"], "try 16"),
+        (["a ball", "--frames", "16"], "try 13 or 17"),
+        (["a ball", "--frames", "many"], "--frames"),
+        (["a ball", "--steps", "0"], "at least one step"),
+        (["a ball", "--scale", "0"], "--scale"),
+        (["a ball", "--seed", "-1"], "whole number from 0"),
+        (["a ball", "--seed", str(2**70)], "whole number from 0"),
+        (["a ball", "--device", "gpu"], "not cpu, cuda or auto"),
+        (["a ball", "--solver", "rk4"], "--solver"),
+        (["a ball", "-o", "a.xyz"], "the ending must be one of .mp4"),
+        (["a ball", "-o", "a.png"], "--frames 1"),
+        (["a ball", "-o", "nowhere/a.mp4"], "nowhere"),
+        (["a ball", "-o", "folder.mp4"], "it is a folder"),
+        (["a ball", "--weights", "nowhere"], "no weights at nowhere"),
+        ([], "required: prompt"),
+        (["a", "ball"], "unrecognized arguments: ball"),
+    ],
+)
+def test_generate_refuses_in_one_line(weights, tmp_path, monkeypatch, capsys, words, told):
+    monkeypatch.chdir(tmp_path)
+    os.mkdir("folder.mp4")
+    assert told in refused(capsys, "generate", "--weights", weights, *words)
+    assert os.listdir() == ["folder.mp4"] and not os.listdir("folder.mp4")
+
+
+def test_a_closed_folder_is_told_before_the_work(weights, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(os, "access", lambda *_: False)  # for root, no folder is closed
+    for words in (["generate", "a ball", "--weights", weights], ["film"]):
+        assert "closed to writing" in refused(capsys, *words, "-o", tmp_path / "a.mp4")
+    line = refused(capsys, "train", "vae", "--preset", "smoke", "--out", tmp_path)
+    assert f"cannot write weights into {tmp_path}" in line
+    assert os.listdir(tmp_path) == []
+
+
+def test_damaged_weights_are_told(weights, tmp_path, capsys):
+    for kind in ("vae", "dit"):
+        whole = (weights / f"{kind}.safetensors").read_bytes()
+        (tmp_path / f"{kind}.safetensors").write_bytes(whole[: len(whole) // 2])
+    line = refused(capsys, "generate", "a ball", "--weights", tmp_path, "-o", tmp_path / "a.mp4")
+    assert "vae.safetensors is damaged" in line and not (tmp_path / "a.mp4").exists()
+
+
+def test_a_long_prompt_is_cut_with_one_line(weights, tmp_path, capsys):
+    words = ["generate", "a red ball and " * 30, "--weights", str(weights), *SMALL]
+    main([*words, "-o", str(tmp_path / "a.gif")])
+    assert re.fullmatch(r"minisora: .*cut off\n", capsys.readouterr().err)
+
+
+# ---- film ----
+
+
+def test_film_one_scene(tmp_path, capsys):
+    path = tmp_path / "a.gif"
+    main(["film", "-o", str(path), "--size", "40x24", "--frames", "3", "--objects", "2"])
+    assert Video.load(path).frames.shape == (3, 24, 40, 3)
+    out = capsys.readouterr().out
+    assert " and " in out and f"{path}: 0.4 s" in out
+
+
+def test_film_a_folder(tmp_path, capsys):
+    command = ["film", "--count", "3", "-o", str(tmp_path / "new"), "--size", "24x16"]
+    command += ["--frames", "5", "--seed", "7", "--split", "heldout", "--fps", "4"]
+    main(command)
+    rows = read_folder(tmp_path / "new")
+    assert [path.name for path, _ in rows] == ["0000.mp4", "0001.mp4", "0002.mp4"]
+    for path, text in rows:
+        clip = Video.load(path)
+        assert clip.frames.shape == (5, 16, 24, 3) and clip.fps == 4 and clip.caption == text
+    assert "3 clips" in capsys.readouterr().out
+    assert "exists already" in refused(capsys, *command)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--count", "0"], "--count must be 1 or more"),
+        (["--frames", "0"], "all must be positive"),
+        (["--size", "0x64", "--count", "2"], "all must be positive"),
+        (["--fps", "nan"], "all must be positive"),
+        (["--fps", "inf", "--count", "2"], "all must be positive"),
+        (["--size", "9000x9000"], "too many to film at once"),
+        (["--objects", "4"], "--objects"),
+        (["--split", "test"], "--split"),
+        (["-o", "a.xyz"], "the ending"),
+        (["-o", "a.png"], "one"),
+        (["-o", "nowhere/a.mp4"], "nowhere"),
+    ],
+)
+def test_film_refuses_in_one_line(tmp_path, monkeypatch, capsys, words, told):
+    monkeypatch.chdir(tmp_path)
+    assert told in refused(capsys, "film", *words)
+    assert os.listdir() == []
+
+
+# ---- train ----
+
+
+def test_from_nothing_to_a_video(tmp_path, capsys, weights):
+    out = tmp_path / "mine"
+    line = refused(capsys, "train", "dit", "--preset", "smoke", "--out", out)
+    assert f"train the VAE first: minisora train vae --preset smoke --out {out}" in line
+    assert not out.exists()
+    for kind in ("vae", "dit"):
+        main(["train", kind, "--preset", "smoke", "--out", str(out), "--device", "cpu"])
+        assert str(out / f"{kind}.safetensors") in capsys.readouterr().out
+    files = [f"{kind}.{end}" for kind in ("dit", "vae") for end in ("csv", "json", "png")]
+    assert sorted(os.listdir(out)) == sorted([*files, "dit.safetensors", "vae.safetensors"])
+    assert not list((cache_folder() / "runs").glob("*-smoke-0*"))  # done with
+    main(["generate", "a ball", "--weights", str(out), "-o", str(tmp_path / "a.mp4"), *SMALL])
+    assert len(Video.load(tmp_path / "a.mp4")) == 5
+
+
+@pytest.mark.parametrize("kind", ["vae", "dit"])
+def test_the_card_says_what_made_the_weights(weights, kind):
+    card = json.loads((weights / f"{kind}.json").read_text("utf-8"))
+    model = load_model(weights / f"{kind}.safetensors", kind)
+    assert card["command"] == f"minisora train {kind} --preset smoke --seed 0"
+    assert cli.build_parser().parse_args(card["command"].split()[1:]).seed == 0
+    assert card["steps"] == 20 and card["minutes"] >= 0 and "threads" in card["hardware"]
+    assert card["parameters"] == sum(p.numel() for p in model.parameters())
+    with open(weights / f"{kind}.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == list(range(1, 21))
+    assert float(rows[-1]["score"]) == card["score on unseen clips"]
+    assert all(float(row["seconds"]) >= 0 and float(row["loss"]) for row in rows)
+    assert Video.load(weights / f"{kind}.png").width > 300
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, weights):
+    """However it died: with its curve behind its progress, or ahead of it."""
+    log = cache_folder() / "runs" / "vae-smoke-0.csv"
+
+    def go(stop):
+        return recipes.run("vae", "smoke", 0, tmp_path, "cpu", False, stop)
+
+    assert not go([True]) and not go([True])
+    assert load_progress(log.with_suffix(".pt"))["step"] == 2 and os.listdir(tmp_path) == []
+    records = recipes.read_curve(log)
+    assert [r.step for r in records] == [1, 2]
+    recipes.save_curve(log, [*records, replace(records[-1], step=3, loss=9.0)])
+    assert go([])
+    loads = [load_model(folder / "vae.safetensors", "vae") for folder in (tmp_path, weights)]
+    assert fingerprint(loads[0]) == fingerprint(loads[1])
+    losses = [[r.loss for r in recipes.read_curve(f / "vae.csv")] for f in (tmp_path, weights)]
+    assert losses[0] == losses[1]
+    assert not log.exists()
+
+
+def test_stopping_in_the_last_step_is_finishing(tmp_path, weights, monkeypatch):
+    stop = []
+    save_curve = recipes.save_curve
+
+    def stop_at_the_end(path, records):
+        save_curve(path, records)
+        if records[-1].step == records[-1].steps:
+            stop.append(True)
+
+    monkeypatch.setattr(recipes, "save_curve", stop_at_the_end)
+    assert recipes.run("vae", "smoke", 0, tmp_path, "cpu", False, stop) and stop
+    loads = [load_model(folder / "vae.safetensors", "vae") for folder in (tmp_path, weights)]
+    assert fingerprint(loads[0]) == fingerprint(loads[1])
+
+
+def test_a_full_disk_at_the_end_does_not_cost_the_training(tmp_path, monkeypatch, capsys):
+    def full(path, *_):
+        raise OSError(28, f"No space left on device: {path}")
+
+    words = ["train", "vae", "--preset", "smoke", "--seed", "1", "--out", tmp_path]
+    with monkeypatch.context() as patch:
+        patch.setattr(recipes, "save_model", full)
+        with pytest.raises(SystemExit):
+            main([*map(str, words)])
+        assert capsys.readouterr().err.endswith(f"{tmp_path / 'vae.safetensors'}\n")
+    monkeypatch.setattr(train, "schedule", full)  # not a step is taken
+    main([*map(str, words)])
+    assert json.loads((tmp_path / "vae.json").read_text())["steps"] == 20
+
+
+def test_restart_forgets_an_interrupted_run(tmp_path):
+    progress = cache_folder() / "runs" / "vae-smoke-2.pt"
+    for restart, step in ((False, 1), (False, 2), (True, 1)):
+        assert not recipes.run("vae", "smoke", 2, tmp_path, "cpu", restart, [True])
+        assert load_progress(progress)["step"] == step
+
+
+LONG = """
+import sys
+from dataclasses import replace
+from minisora.cli import main
+from minisora.presets import PRESETS
+PRESETS["vae"]["smoke"] = replace(PRESETS["vae"]["smoke"], steps=4000)
+main(["train", "vae", "--preset", "smoke", "--seed", "3", "--out", sys.argv[1]])
+"""
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(tmp_path, monkeypatch):
+    command = [sys.executable, "-c", LONG, str(tmp_path)]
+    with subprocess.Popen(command, stdout=-1, stderr=-1, text=True) as process:
+        seen = ""
+        while "loss" not in seen and process.poll() is None:  # the bar of the first steps
+            seen += process.stderr.read(1)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert "the same command goes on" in out and "Traceback" not in seen + err
+    assert os.listdir(tmp_path) == []
+    log = cache_folder() / "runs" / "vae-smoke-3.csv"
+    step = load_progress(log.with_suffix(".pt"))["step"]
+    assert 1 <= step < 4000
+    longer = replace(presets.PRESETS["vae"]["smoke"], steps=4000)
+    monkeypatch.setitem(presets.PRESETS["vae"], "smoke", longer)
+    assert not recipes.run("vae", "smoke", 3, tmp_path, "cpu", False, [True])
+    assert [r.step for r in recipes.read_curve(log)] == list(range(1, step + 2))
+
+
+def test_ctrl_c_twice_stops_at_once(tmp_path, monkeypatch, capfd):
+    def impatient(*_):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(recipes, "run", impatient)
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "vae", "--out", str(tmp_path)])
+    assert stop.value.code == 130
+    assert capfd.readouterr().err.split("\n")[1::2] == [
+        "stopping after this step; Ctrl-C again stops at once",
+        "minisora: stopped",
+    ]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+# ---- starting ----
+
+
+def test_help_starts_without_the_heavy_imports():
+    code = """
+import sys
+from minisora.cli import main
+for words in (["--help"], ["generate", "--help"], ["--version"]):
+    try:
+        main(words)
+    except SystemExit as stop:
+        assert not stop.code
+heavy = {"torch", "numpy", "av", "matplotlib"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = run("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert "generate" in done.stdout and "--guidance" in done.stdout and "minisora 0" in done.stdout
+
+
+@pytest.mark.parametrize(("words", "told"), [([], "COMMAND"), (["paint"], "invalid choice")])
+def test_an_unknown_command_is_one_line(capsys, words, told):
+    assert told in refused(capsys, *words)
