@@ -9,7 +9,7 @@ help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/ready  ## film a sentence with the shipped weights: demo.mp4
-	$(BIN)/minisora generate "a red sphere bounces on the checkered floor, the camera orbits left" --seed 0 -o demo.mp4
+	$(BIN)/minisora generate "a red sphere bounces on a checkered floor, the camera orbits left" --seed 0 -o demo.mp4
 
 test: .venv/ready  ## lint, then run every test
 	$(BIN)/ruff check

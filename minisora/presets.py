@@ -23,6 +23,7 @@ class Preset:
     adam_lr: float = 2e-3  # for everything else
     warmup: int = 50  # steps in which the learning rate grows
     cooldown: float = 0.6  # share of the steps in which it falls to 0
+    landing: tuple = ()  # or: (step, share of the rate), joined by straight lines after the warm-up
     beta: float = 5e-3  # VAE: weight of the KL divergence
     drop: float = 0.12  # DiT: share of captions replaced by the null caption
     given: float = 0.3  # DiT: share of samples in which some frames are given
@@ -36,6 +37,8 @@ _CLIPS = (
     Size(1600, height=80, width=48, share=1.0),
 )
 _TINY = (Size(24, height=32, width=32), Size(8, frames=33, height=32, width=48))
+# falling to half, level, then to 0: the run was lengthened from 1,400 steps on the way (NOTES.md)
+_LANDING = ((560, 1.0), (1000, 10 / 21), (1500, 10 / 21), (2100, 0.0))
 PRESETS = {
     "vae": {
         "smoke": Preset(VAEConfig(width=16), _TINY[:1], 4, 20, 8, 10, warmup=5),
@@ -44,7 +47,7 @@ PRESETS = {
     },
     "dit": {
         "smoke": Preset(DiTConfig(width=64, depth=2, heads=4), _TINY, 4, 20, 8, 10, warmup=5),
-        "cpu": Preset(DiTConfig(width=256, depth=6), _CLIPS, 32, 1400, 128, 100),
+        "cpu": Preset(DiTConfig(width=256, depth=6), _CLIPS, 32, 2100, 128, 100, landing=_LANDING),
         "gpu": Preset(DiTConfig(width=512, depth=12), _CLIPS, 128, 20000, 256, 500),
     },
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from minisora import flow
 from minisora.checkpoints import load_progress, save_progress
-from minisora.data import Bucket, Size, bucket, pixels
+from minisora.data import Bucket, bucket, pixels
 from minisora.device import autocast, fast_dtype
 from minisora.dit import DiT
 from minisora.muon import Muon
@@ -70,6 +70,8 @@ def optimizers(model: nn.Module, preset: Preset) -> list[torch.optim.Optimizer]:
 def schedule(step: int, preset: Preset) -> float:
     """Return the share of the learning rate in a step: up, level, then straight down to 0."""
     left = (preset.steps - step) / max(1, preset.steps * preset.cooldown)
+    if preset.landing:
+        left = float(np.interp(step, *zip(*preset.landing, strict=True)))
     return min(1.0, (step + 1) / preset.warmup, left)
 
 
@@ -192,7 +194,8 @@ def train_vae(
         progress: see `loop`.
     """
     device = next(vae.parameters()).device
-    clips, unseen = pixels(preset.sizes[0]), checked_pixels(preset)
+    clips = pixels(preset.sizes[0])
+    unseen = pixels(replace(preset.sizes[0], count=preset.checked), first=UNSEEN)
 
     def loss_of(step: int) -> Tensor:
         rng = np.random.default_rng([seed, step])
@@ -208,12 +211,6 @@ def train_vae(
 
     yield from loop(vae, preset, loss_of, lambda: reconstruction(vae, unseen), progress)
     vae.calibrate(frames_to_tensor(clips[: min(len(clips), 256)]).to(device))
-
-
-def checked_pixels(preset: Preset) -> np.ndarray:
-    """Return unseen clips, uint8 `n t h w c`, of the preset's first size."""
-    size = preset.sizes[0]
-    return pixels(Size(preset.checked, size.frames, size.height, size.width), first=UNSEEN)
 
 
 def latent_shape(vae: VAE, x: Tensor) -> tuple[int, ...]:
@@ -250,8 +247,7 @@ def train_dit(
     device = next(dit.parameters()).device
     firsts = np.cumsum([0, *(size.count for size in preset.sizes)])
     buckets = [bucket(vae, s, int(f)) for s, f in zip(preset.sizes, firsts, strict=False)]
-    size = preset.sizes[0]
-    unseen = bucket(vae, Size(preset.checked, size.frames, size.height, size.width), UNSEEN)
+    unseen = bucket(vae, replace(preset.sizes[0], count=preset.checked), UNSEEN)
 
     def loss_of(step: int) -> Tensor:
         return dit_loss(dit, draw_batch(buckets, preset, seed, step), preset, device, seed, step)

@@ -55,20 +55,35 @@ def test_clean_walks_back_to_the_data():
 
 
 def test_times_are_logit_normal():
-    tau = flow.draw_tau(20_000, dice())
+    tau = flow.draw_tau(20_000, dice(), shift=1, even=0)
     assert tau.shape == (20_000,) and 0 < tau.min() and tau.max() < 1
     n = tau.logit()
     assert abs(n.mean()) < 0.05 and abs(n.std() - 1) < 0.05
-    assert torch.equal(tau, flow.draw_tau(20_000, dice()))
+    assert torch.equal(tau, flow.draw_tau(20_000, dice(), shift=1, even=0))
+
+
+@pytest.mark.parametrize("b", [1, 2, 32])
+def test_every_batch_has_its_share_of_each_time(b):
+    for seed in range(20):
+        tau = flow.draw_tau(b, dice(seed), shift=1, even=0)
+        quantile = torch.special.ndtr(tau.logit())  # one in each b-th of the distribution
+        assert torch.equal((quantile * b).floor().sort()[0], torch.arange(float(b)))
 
 
 @pytest.mark.parametrize("shift", [0.5, 2.0, 5.0])
 def test_the_shift_moves_times_towards_noise(shift):
-    tau, shifted = flow.draw_tau(1000, dice()), flow.draw_tau(1000, dice(), shift)
+    tau, shifted = (flow.draw_tau(1000, dice(), s, even=0) for s in (1, shift))
     assert 0 < shifted.min() and shifted.max() < 1
-    assert torch.all((shifted > tau) if shift > 1 else (shifted < tau))
     moved = shifted.logit() - tau.logit()  # by the same everywhere: log(shift)
     assert_close(moved, torch.full_like(tau, shift).log(), atol=1e-3, rtol=0)
+
+
+def test_a_share_of_the_times_is_spread_evenly():
+    focused, mixed = (flow.draw_tau(20_000, dice(), even=even) for even in (0, 0.2))
+    spread = mixed[mixed != focused]
+    assert abs(len(spread) / 20_000 - 0.2) < 0.02
+    counts = spread.histc(10, 0, 1)
+    assert 0.8 < counts.min() / 400 and counts.max() / 400 < 1.2
 
 
 # ---- given frames ----

@@ -32,8 +32,8 @@ def growth(z, tau, tokens, starts):
 
 
 def walk(model, **options):
-    """All steps, without guidance unless it is asked for."""
-    return list(sample(model, NOISE, TOKENS, NULL, **{"guidance": 1, **options}))
+    """All steps, without guidance and shift unless they are asked for."""
+    return list(sample(model, NOISE, TOKENS, NULL, **{"guidance": 1, "shift": 1, **options}))
 
 
 # ---- solvers ----

@@ -102,7 +102,7 @@ def test_on_step_is_called_with_every_step(sora):
     steps = []
     sora.generate(PROMPT, on_step=steps.append, seed=0, **FAST)
     assert [step.index for step in steps] == [1, 2, 3]
-    assert [step.tau for step in steps] == pytest.approx([2 / 3, 1 / 3, 0])
+    assert 1 > steps[0].tau > steps[1].tau > steps[2].tau == 0
     assert steps[0].z.shape == (1, 16, 2, 4, 6)
 
 

@@ -172,7 +172,7 @@ def test_every_parameter_has_one_optimizer_and_blocks_matrices_have_muon(kind):
 
 
 def test_the_learning_rate_rises_stays_and_falls_to_nothing():
-    preset = replace(PRESETS["dit"]["cpu"], steps=1000, warmup=50, cooldown=0.6)
+    preset = replace(PRESETS["dit"]["smoke"], steps=1000, warmup=50, cooldown=0.6)
     shares = [schedule(step, preset) for step in range(1000)]
     assert shares[0] == 1 / 50 and shares[24] == 0.5
     assert set(shares[49:401]) == {1.0}
@@ -180,6 +180,16 @@ def test_the_learning_rate_rises_stays_and_falls_to_nothing():
     assert_close(falling.diff(), torch.full((599,), -1 / 600), atol=1e-6, rtol=0)
     assert shares[-1] == pytest.approx(1 / 600)
     assert schedule(999, replace(preset, cooldown=0.0)) == 1.0
+    steps = replace(preset, landing=((400, 1.0), (600, 0.5), (800, 0.5), (1000, 0.0)))
+    shares = [schedule(step, steps) for step in (24, 399, 500, 700, 900, 999)]
+    assert shares == pytest.approx([0.5, 1, 0.75, 0.5, 0.25, 1 / 400])
+
+
+@pytest.mark.parametrize("preset", [p for kind in PRESETS.values() for p in kind.values()])
+def test_every_presets_learning_rate_reaches_the_top_and_lands(preset):
+    shares = [schedule(step, preset) for step in range(preset.steps)]
+    assert max(shares) == 1 and min(shares) > 0 and shares[-1] < 0.1
+    assert preset.steps % preset.check_every == 0
 
 
 def test_swapping_the_average_twice_changes_nothing():
@@ -198,7 +208,7 @@ def test_swapping_the_average_twice_changes_nothing():
 def test_the_average_is_young_at_first_and_then_slow():
     model = nn.Linear(1, 1)
     average = Average(model)
-    for step, decay in ((0, 0.1), (10, 0.55), (10**6, 0.998)):
+    for step, decay in ((0, 0.1), (10, 0.55), (10**6, 0.99)):
         nn.init.zeros_(model.weight)
         average.weights["weight"].fill_(1.0)
         average.update(model, step)
