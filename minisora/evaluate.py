@@ -61,4 +61,4 @@ def sheet(sora: Sora, path: Path, count: int = 24, **options) -> Figure:
 def hero(sora: Sora, path: Path, seed: int = 0) -> None:
     """Save the moving picture of the README: eight videos side by side."""
     videos = [sora.generate(prompt, seed=seed) for prompt in HERO]
-    grid_video(videos, columns=4).save(path, scale=3)
+    grid_video(videos, columns=4).save(path, scale=2)

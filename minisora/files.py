@@ -19,9 +19,11 @@ def write_whole(path: str | os.PathLike, write: Callable[[Path], object]) -> Non
         write(Path(name))
         os.chmod(name, 0o666 & ~_umask())  # mkstemp and safetensors would lock others out
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(name)
+        if isinstance(error, OSError) and error.errno and not error.filename:
+            error.filename = str(path)  # a full disk does not say where
         raise
 
 

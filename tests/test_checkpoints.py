@@ -156,8 +156,9 @@ def test_a_writer_that_dies_leaves_the_old_file_and_nothing_else(tmp_path, probl
         write_whole(path, dies)
     assert os.listdir(path.parent) == []
     write_whole(path, lambda temporary: temporary.write_text("old"))
-    with pytest.raises(type(problem)):
+    with pytest.raises(type(problem)) as caught:
         write_whole(path, dies)
+    assert not isinstance(problem, OSError) or str(path) in str(caught.value)
     assert os.listdir(path.parent) == ["a.txt"] and path.read_text() == "old"
     write_whole(path, lambda temporary: temporary.write_text("new"))
     assert os.listdir(path.parent) == ["a.txt"] and path.read_text() == "new"

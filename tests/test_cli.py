@@ -174,6 +174,15 @@ def test_film_refuses_in_one_line(tmp_path, monkeypatch, capsys, words, told):
     assert os.listdir() == []
 
 
+# ---- eval ----
+
+
+def test_eval_measures_the_vae(weights, capsys):
+    main(["eval", "--clips", "2", "--weights", str(weights)])
+    assert re.search(r"2 held-out clips: mean PSNR \d+\.\d\d dB", capsys.readouterr().out)
+    assert "--clips must be 1 or more" in refused(capsys, "eval", "--clips", "0")
+
+
 # ---- train ----
 
 
