@@ -454,11 +454,11 @@ def inside(shape, p, bite=0.0, bite_center=(0, 0, 0)):
     return solid & (((p - bite_center) ** 2).sum(-1) > bite**2)
 
 
-@pytest.mark.parametrize("bite", [0.0, 0.7])
-@pytest.mark.parametrize("shape", scenes.SHAPES)
+WHOLE_AND_BITTEN = [(s, 0.0) for s in scenes.SHAPES] + [(s, 0.7) for s in scenes.MOTIONS["bitten"]]
+
+
+@pytest.mark.parametrize(("shape", "bite"), WHOLE_AND_BITTEN)
 def test_rays_meet_shapes_where_dense_sampling_does(shape, bite):
-    if shape == "ring" and bite:
-        pytest.skip("a ring is not bitten")
     rng = np.random.default_rng(0)
     o = rng.normal(size=(400, 3))
     o *= 3 / np.linalg.norm(o, axis=1, keepdims=True)
