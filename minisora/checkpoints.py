@@ -66,7 +66,9 @@ def load_model(path: str | os.PathLike, kind: str) -> nn.Module:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"no weights at {path}; 'minisora train {kind}' makes some")
+        raise ValueError(
+            f"no weights at {path}; 'minisora train {kind} --out {path.parent}' makes some"
+        )
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}

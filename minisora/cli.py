@@ -151,14 +151,15 @@ def check_output(path: Path, frames: int, scale: int = 1) -> None:
 
 def generate(args: argparse.Namespace) -> None:
     """Make one video and say where it is."""
+    began = time.perf_counter()
     check_output(args.out, args.frames, args.scale)
     from tqdm import tqdm
 
     from minisora import sora as models
 
-    began = time.perf_counter()
     sora = models.load(args.weights, args.device)
     width, height = args.size
+    sora.check_size(width, height, args.frames)
     print(f"making {args.frames} frames of {width}x{height} on {sora.device}: {args.prompt!r}")
     with tqdm(total=args.steps, unit="step", disable=None, leave=False) as bar:
         video = sora.generate(

@@ -187,19 +187,19 @@ def write_folder(folder: str | os.PathLike, clips: Iterator[tuple[str, Video]]) 
     """Write captioned clips as a videofolder: 0000.mp4 … beside metadata.jsonl.
 
     Args:
-        folder: made if missing; it must hold no metadata.jsonl yet.
+        folder: made if missing; it must be empty.
         clips: captions and videos.
 
     Yields:
         Each file as it is written.
 
     Raises:
-        ValueError: the folder already holds a data set.
+        ValueError: the folder already holds something.
     """
     folder = Path(folder)
     table = folder / "metadata.jsonl"
-    if table.exists():
-        raise ValueError(f"{table} exists already; choose another folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise ValueError(f"{folder} exists already and is not empty; choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for i, (text, clip) in enumerate(clips):

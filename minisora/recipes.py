@@ -127,7 +127,7 @@ def save_card(kind, preset, seed, out, device, model, records) -> None:
         "steps": records[-1].steps,
         "minutes": round(records[-1].seconds / 60, 1),
         "score on unseen clips": round(records[-1].score, 4),
-        "score": "mean PSNR in dB" if kind == "vae" else "velocity loss, full captions",
+        "score is": "mean PSNR in dB" if kind == "vae" else "velocity loss, full captions",
     }
     text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
     write_whole(out / f"{kind}.json", lambda p: p.write_text(text, encoding="utf-8"))

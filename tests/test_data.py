@@ -91,7 +91,7 @@ def test_a_folder_comes_back(tmp_path):
 
 def test_a_data_set_is_not_overwritten(tmp_path, refuses):
     (tmp_path / "metadata.jsonl").write_text("mine")
-    with refuses("metadata.jsonl", "another folder"):
+    with refuses("exists already", "another folder"):
         next(write_folder(tmp_path, iter([])))
 
 
