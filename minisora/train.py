@@ -54,11 +54,10 @@ class Record:
 
 def optimizers(model: nn.Module, preset: Preset) -> list[torch.optim.Optimizer]:
     """Return Muon for the matrices inside the network and AdamW for all other parameters."""
-    outside = ("stem", "head", "embed", "words.weight", "places", "table", "steer", "last")
+    outside = ("stem", "head", "embed", "text.words", "places", "table", "steer", "last")
     matrices, others = [], []
     for name, p in model.named_parameters():
         inside = p.ndim == 2 and not any(part in name for part in outside)
-        inside |= p.ndim == 2 and ".words.weight" in name and "blocks" in name  # not the embedding
         (matrices if inside else others).append(p)
     dtype = fast_dtype(matrices[0].device)
     return [
