@@ -134,10 +134,11 @@ class Bucket:
 
 
 def draw_caption(source: world.Scene | str, rng: random.Random) -> str:
-    """Draw one of a scene's many captions; a given caption is always itself."""
+    """Draw one of a scene's many captions, mostly a full one; a given caption is always itself."""
     if isinstance(source, str):
         return source
-    return captions.describe(source, rng.choice(captions.LEVELS), rng)
+    level = rng.choices(captions.LEVELS, (1, 1, 3))[0]  # short, medium, full
+    return captions.describe(source, level, rng)
 
 
 def encode_all(vae, clips: Iterator[Video], count: int, batch: int = 16) -> Tensor:

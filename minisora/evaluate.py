@@ -1,23 +1,36 @@
 """What the weights are worth: `minisora eval` prints figures on the held-out split.
 
-The held-out split's combinations of colour, shape and motion appear in no training clip.
+The held-out split's combinations of colour, shape and motion appear in no training clip. A judge
+says what the clips show, and every share is printed beside that of filmed clips, that of filmed
+clips through the VAE (whoever samples its latents can hardly do better) and that of chance.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm import tqdm
 
 from minisora import data, world
+from minisora.checkpoints import SHIPPED, load_model
 from minisora.device import autocast
+from minisora.judge import Judge, Said, right, shown
+from minisora.presets import PRESETS
 from minisora.sora import Sora
 from minisora.vae import psnr
-from minisora.video import Video
+from minisora.video import Video, frames_to_tensor
 from minisora.viz import contact_sheet, grid_video
+from minisora.world.film import shoot
+from minisora.world.render import Tracer
+
+COLUMNS = ("rendered", "through the VAE", "generated", "shuffled")
+BATCH = 16  # clips generated at once
 
 HERO = (  # the moving picture at the top of the README, row by row
     "a red sphere bounces on a checkered floor, the camera orbits left",
@@ -31,14 +44,181 @@ HERO = (  # the moving picture at the top of the README, row by row
 )
 
 
-def compress_held_out(sora: Sora, count: int = 500) -> Tensor:
-    """Return each held-out clip's PSNR in dB after compression, float `count`."""
+@torch.no_grad()
+def encode(sora: Sora, x: Tensor) -> Tensor:
+    """Return the latents `b c t h w` of pixels `b 3 t h w`, float32 on the CPU."""
+    with autocast(sora.device):
+        return sora.vae.encode(x.to(sora.device)).float().cpu()
+
+
+def object_mask(scene: world.Scene, frames: int, height: int, width: int) -> Tensor:
+    """Return which pixels of a filmed scene show an object, bool `t h w`."""
+    _, which = Tracer(shoot(scene, frames), height, width, samples=1).nearest()
+    return (which >= 0).view(frames, height, width)
+
+
+def compress_held_out(sora: Sora, count: int = 500) -> tuple[Tensor, Tensor]:
+    """Return each held-out clip's PSNR in dB after compression, and that of its objects alone."""
     scores = []
-    for _, clip in tqdm(data.film(count, "heldout"), "held-out clips", count, unit="clip"):
-        x = clip.to_tensor()[None].to(sora.device)
-        with torch.no_grad(), autocast(sora.device):
-            scores.append(psnr(sora.vae.decode(sora.vae.encode(x)).float(), x).cpu())
-    return torch.cat(scores)
+    for scene, clip in tqdm(data.film(count, "heldout"), "held-out clips", count, unit="clip"):
+        x = clip.to_tensor()[None]
+        y, mask = shown(sora.vae, encode(sora, x)).cpu(), object_mask(scene, *x.shape[2:])
+        scores.append(torch.cat([psnr(y, x), psnr(y[:, :, mask], x[:, :, mask])]))
+    return torch.stack(scores, 1).unbind()
+
+
+# ---- what the judge says ----
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Held-out scenes, what the judge says of their clips, and the clips' latents."""
+
+    scenes: list[world.Scene]
+    said: dict[str, Said]  # of the first three columns
+    latents: dict[str, Tensor]  # of what is rendered and generated, float16 `n c t h w`
+
+
+def examine(sora: Sora, judge: Judge, count: int, objects: int, **size) -> Exam:
+    """Film held-out scenes, generate clips from their captions, and let the judge look at both.
+
+    Args:
+        sora, judge: on one device.
+        count, objects: how many scenes, of how many objects each.
+        size: frames, height and width of the clips.
+    """
+    films = data.film(count, "heldout", objects=objects, **size)
+    films = [*tqdm(films, f"filming, objects: {objects}", count, unit="clip")]
+    said, latents = defaultdict(list), defaultdict(list)
+    with tqdm(desc=f"generating, objects: {objects}", total=count, unit="clip") as bar:
+        for i in range(0, count, BATCH):
+            scenes, clips = zip(*films[i : i + BATCH], strict=True)
+            prompts = [scene.caption for scene in scenes]
+            videos = sora.generate(prompts, seed=1_000_000 * objects + i, **size)
+            x = {"rendered": stack(clips), "generated": stack(videos)}
+            z = {name: encode(sora, pixels) for name, pixels in x.items()}
+            x["through the VAE"] = shown(sora.vae, z["rendered"]).cpu()
+            for name in x:
+                said[name].append(judge.say(x[name]))
+            for name in z:
+                latents[name].append(z[name].half())
+            bar.update(len(scenes))
+    joined = {name: {a: torch.cat([s[a] for s in v]) for a in v[0]} for name, v in said.items()}
+    return Exam(
+        [scene for scene, _ in films], joined, {name: torch.cat(v) for name, v in latents.items()}
+    )
+
+
+def stack(videos: list[Video]) -> Tensor:
+    """Stack videos of one size into `b 3 t h w`."""
+    return frames_to_tensor(np.stack([video.frames for video in videos]))
+
+
+def shares(exam: Exam) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """Return by attribute and column the share of clips that have it right, and its interval.
+
+    The last column is chance: the generated clips compared with the next scene's attributes.
+    """
+    hits = {name: right(said, exam.scenes) for name, said in exam.said.items()}
+    hits["shuffled"] = right(exam.said["generated"], exam.scenes[1:] + exam.scenes[:1])
+    return {
+        attribute: {column: wilson(hits[column][attribute]) for column in COLUMNS}
+        for attribute in hits["shuffled"]
+    }
+
+
+def wilson(hits: Tensor, z: float = 1.96) -> tuple[float, float, float]:
+    """Return the share of hits (bool `n`) and its 95% interval (Wilson 1927, JASA 22:209)."""
+    n, p = len(hits), hits.double().mean().item()
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    reach = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+    return p, max(0.0, middle - reach), min(1.0, middle + reach)
+
+
+# ---- distances ----
+
+
+def frechet(x: Tensor, y: Tensor) -> float:
+    """Return the Fréchet distance between Gaussians fitted to features `n d` and `m d`.
+
+    |μ₁−μ₂|² + tr(Σ₁ + Σ₂ − 2(Σ₁Σ₂)^½), Heusel et al. 2017, arXiv 1706.08500, equation 6. With
+    Σ = RᵀR, the trace of (Σ₁Σ₂)^½ is the sum of the singular values of R₁R₂ᵀ.
+    """
+    x, y = x.double(), y.double()
+    one, two = (torch.linalg.qr((a - a.mean(0)) / (len(a) - 1) ** 0.5).R for a in (x, y))
+    gap = (x.mean(0) - y.mean(0)).square().sum() + one.square().sum() + two.square().sum()
+    return (gap - 2 * torch.linalg.matrix_norm(one @ two.mT, "nuc")).item()
+
+
+def nearest(z: Tensor, known: Tensor) -> Tensor:
+    """Return the distance of each latent `n c t h w` to the nearest known one, per number."""
+    a, b = z.flatten(1).float(), known.flatten(1).float()
+    return torch.cdist(a, b).min(1).values / a.shape[1] ** 0.5
+
+
+# ---- all of it ----
+
+
+def load_judge(weights: Path | None) -> Judge:
+    """Load the judge of a folder of weights; where it has none, the shipped one."""
+    own = (weights or SHIPPED) / "judge.safetensors"
+    return load_model(own if own.is_file() else SHIPPED / "judge.safetensors", "judge")
+
+
+def measure(sora: Sora, judge: Judge, count: int) -> dict:
+    """Return what the judge says of `count` held-out prompts of one object and as many of two.
+
+    The clips have the size of those that the transformer learnt most from.
+    """
+    ours = (p for p in PRESETS["dit"].values() if p.config == sora.dit.config)
+    size = next(ours, PRESETS["dit"]["cpu"]).sizes[0]
+    shape = dict(frames=size.frames, height=size.height, width=size.width)
+    exams = {k: examine(sora, judge, count, k, **shape) for k in (1, 2)}
+    features, gaps, known = {}, {}, data.bucket(sora.vae, size).latents
+    for name in ("through the VAE", "generated"):
+        features[name] = torch.cat([exam.said[name]["features"] for exam in exams.values()])
+    for name in ("rendered", "generated"):
+        gaps[name] = torch.cat([nearest(exam.latents[name], known) for exam in exams.values()])
+    others = features["through the VAE"][1::2]  # half of the scenes, compared with the other half
+    return {
+        "prompts": count,
+        "shares": {k: shares(exam) for k, exam in exams.items()},
+        "frechet": {name: frechet(f[::2], others) for name, f in features.items()},
+        "nearest": {name: gap.median().item() for name, gap in gaps.items()},
+        "nearer": (gaps["generated"] < gaps["rendered"].quantile(0.01)).double().mean().item(),
+    }
+
+
+def as_text(found: dict) -> str:
+    """Lay out what `measure` found."""
+    called = {"color": "colour", "every": "every attribute", "number": "number of objects"}
+    lines = []
+    for k, rows in found["shares"].items():
+        lines += ["", f"{found['prompts']} held-out prompts, objects: {k}; % right [95% interval]"]
+        lines += [" " * 17 + "".join(f"{column:>21}" for column in COLUMNS)]
+        for name, cells in rows.items():
+            percents = ([100 * share for share in cells[column]] for column in COLUMNS)
+            told = (f"{p:.1f} [{low:.1f}, {high:.1f}]" for p, low, high in percents)
+            lines.append(f"{called.get(name, name):17}" + "".join(f"{cell:>21}" for cell in told))
+        ceiling, made = (rows["every"][column][0] for column in COLUMNS[1:3])
+        lines.append(
+            f"every attribute, generated / through the VAE: {made / max(ceiling, 1e-9):.2f}"
+        )
+    far, near = (list(found[name].values()) for name in ("frechet", "nearest"))
+    lines += [
+        "",
+        "An object's attribute is right where it is so in all objects. Shuffled: generated clips",
+        "against another scene, which is chance.",
+        "Fréchet distance to filmed clips through the VAE:",
+        f"  generated {far[1]:.2f}, other filmed clips {far[0]:.2f}",
+        "Distance to the nearest training clip, median (latents' root mean square):",
+        f"  generated {near[1]:.3f}, held-out filmed {near[0]:.3f}; "
+        f"nearer than 99% of those: {100 * found['nearer']:.1f}% of the generated",
+    ]
+    return "\n".join(lines)
+
+
+# ---- pictures ----
 
 
 def held_out_videos(sora: Sora, count: int = 24, seed: int = 0, **options) -> list[Video]:

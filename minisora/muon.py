@@ -46,14 +46,23 @@ class Muon(torch.optim.Optimizer):
         params: matrices.
         lr: learning rate; a step changes a square matrix by `lr` in spectral norm.
         momentum: share of the last momentum kept.
+        decay: weight decay, a share of lr; it bounds the weights' norms by about 1/decay, which a
+            long training needs (Liu et al. 2025, arXiv 2502.16982, section 2.2).
         dtype: in which to orthogonalise.
     """
 
-    def __init__(self, params, lr: float = 0.02, momentum: float = 0.95, dtype=torch.float32):
+    def __init__(
+        self,
+        params,
+        lr: float = 0.02,
+        momentum: float = 0.95,
+        decay: float = 0.0,
+        dtype=torch.float32,
+    ):
         params = list(params)
         if any(p.ndim != 2 for p in params):
             raise ValueError("Muon takes matrices only; give vectors and tensors to AdamW")
-        super().__init__(params, dict(lr=lr, momentum=momentum))
+        super().__init__(params, dict(lr=lr, momentum=momentum, decay=decay))
         self.dtype = dtype
 
     @torch.no_grad()
@@ -69,6 +78,7 @@ class Muon(torch.optim.Optimizer):
                 updates = orthogonalize(torch.stack(updates).to(self.dtype))
                 scale = group["lr"] * max(1, rows / columns) ** 0.5
                 for p, update in zip(params, updates, strict=True):
+                    p.mul_(1 - group["lr"] * group["decay"])
                     p.add_(update.to(p.dtype), alpha=-scale)
 
     def nesterov(self, p: Tensor, momentum: float) -> Tensor:

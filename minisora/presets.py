@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from minisora.data import Size
 from minisora.dit import DiTConfig
+from minisora.judge import JudgeConfig
 from minisora.vae import VAEConfig
 
 
@@ -13,41 +14,47 @@ from minisora.vae import VAEConfig
 class Preset:
     """One recipe: what is trained, on what, and for how long."""
 
-    config: VAEConfig | DiTConfig
+    config: VAEConfig | DiTConfig | JudgeConfig
     sizes: tuple[Size, ...]  # of the training clips; the first one is also checked on
     batch: int  # clips in a step
     steps: int
     checked: int  # unseen clips for the score
     check_every: int  # steps between scores
     muon_lr: float = 0.02  # for the matrices inside
+    decay: float = 0.0  # of their weights, a share of the rate
     adam_lr: float = 2e-3  # for everything else
     warmup: int = 50  # steps in which the learning rate grows
     cooldown: float = 0.6  # share of the steps in which it falls to 0
-    landing: tuple = ()  # or: (step, share of the rate), joined by straight lines after the warm-up
-    beta: float = 5e-3  # VAE: weight of the KL divergence
+    beta: float = 5e-2  # VAE: weight of the KL divergence
     drop: float = 0.12  # DiT: share of captions replaced by the null caption
     given: float = 0.3  # DiT: share of samples in which some frames are given
     images: float = 0.1  # DiT: share of steps on images alone
 
 
 _CLIPS = (
-    Size(7000, share=6.0),
+    Size(9000, share=6.0),
     Size(1800, frames=33, share=2.0),
     Size(1600, height=48, width=80, share=1.0),
     Size(1600, height=80, width=48, share=1.0),
 )
+_LONG = dict(decay=0.1, cooldown=0.3)
 _TINY = (Size(24, height=32, width=32), Size(8, frames=33, height=32, width=48))
-# falling to half, level, then to 0: the run was lengthened from 1,400 steps on the way (NOTES.md)
-_LANDING = ((560, 1.0), (1000, 10 / 21), (1500, 10 / 21), (2100, 0.0))
+# its first clips are those of the transformer, whose cache it shares; one judge scores all models
+_JUDGE = Preset(JudgeConfig(), (_CLIPS[0], Size(6000)), 32, 3000, 800, 250)
 PRESETS = {
     "vae": {
         "smoke": Preset(VAEConfig(width=16), _TINY[:1], 4, 20, 8, 10, warmup=5),
-        "cpu": Preset(VAEConfig(width=64), (Size(4000),), 8, 1900, 64, 100),
+        "cpu": Preset(VAEConfig(width=64), (Size(6000),), 8, 5000, 64, 250),
         "gpu": Preset(VAEConfig(width=128), (Size(12000),), 32, 12000, 256, 500),
     },
     "dit": {
         "smoke": Preset(DiTConfig(width=64, depth=2, heads=4), _TINY, 4, 20, 8, 10, warmup=5),
-        "cpu": Preset(DiTConfig(width=256, depth=6), _CLIPS, 32, 2100, 128, 100, landing=_LANDING),
-        "gpu": Preset(DiTConfig(width=512, depth=12), _CLIPS, 128, 20000, 256, 500),
+        "cpu": Preset(DiTConfig(), _CLIPS, 32, 1900, 128, 100, **_LONG),
+        "gpu": Preset(DiTConfig(width=512, depth=12), _CLIPS, 128, 20000, 256, 500, **_LONG),
+    },
+    "judge": {
+        "smoke": Preset(JudgeConfig(width=48, depth=1, heads=2), _TINY[:1], 4, 20, 8, 10, warmup=5),
+        "cpu": _JUDGE,
+        "gpu": _JUDGE,
     },
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import platform
@@ -14,11 +15,20 @@ from tqdm import tqdm
 
 from minisora import __version__
 from minisora.checkpoints import cache_folder, fingerprint, load_model, save_model, write_whole
+from minisora.data import world_version
 from minisora.device import fast_dtype, pick_device
 from minisora.dit import DiT
+from minisora.judge import Judge, train_judge
 from minisora.presets import PRESETS
 from minisora.train import Record, train_dit, train_vae
 from minisora.vae import VAE
+
+LOOPS = {"vae": (VAE, train_vae), "dit": (DiT, train_dit), "judge": (Judge, train_judge)}
+SCORES = {
+    "vae": "mean PSNR in dB",
+    "dit": "velocity loss, full captions",
+    "judge": "share with every attribute right, one object",
+}
 
 
 def run(
@@ -27,12 +37,12 @@ def run(
     """Train a model and put its weights, card and curve into a folder.
 
     Args:
-        kind: "vae" or "dit"; the second needs the first's weights in `out`.
+        kind: "vae", "dit" or "judge"; the last two need the first's weights in `out`.
         preset: "smoke", "cpu" or "gpu".
         seed: of weights and draws.
         out: the folder, made if missing.
         device: see `pick_device`.
-        restart: forget what an interrupted run has left.
+        restart: forget what an interrupted or finished run has left.
         stop: as soon as it holds something, the run saves its progress and stops.
 
     Returns:
@@ -40,31 +50,57 @@ def run(
     """
     recipe, chosen = PRESETS[kind][preset], pick_device(device)
     arguments, models = [], ""
-    if kind == "dit" and not (out / "vae.safetensors").is_file():
+    if kind != "vae" and not (out / "vae.safetensors").is_file():
         how = f"minisora train vae --preset {preset} --out {out}"
         raise ValueError(f"there is no VAE in {out}; train the VAE first: {how}")
+    # better told now than after the training
+    if out.exists() and not (out.is_dir() and os.access(out, os.W_OK)):
+        raise ValueError(f"cannot write weights into {out}: it is a file or closed to writing")
     out.mkdir(parents=True, exist_ok=True)
-    if not os.access(out, os.W_OK):  # better told now than after the training
-        raise PermissionError(f"cannot write weights into {out}")
-    if kind == "dit":
+    if kind != "vae":
         vae = load_model(out / "vae.safetensors", "vae").to(chosen)
         arguments, models = [vae], fingerprint(vae)
     progress = cache_folder() / "runs" / f"{kind}-{preset}-{seed}{models and '-'}{models}.pt"
+    weights, origin = out / f"{kind}.safetensors", origin_of(kind, preset, seed, models)
     if restart:
         progress.unlink(missing_ok=True)
+    elif not progress.is_file() and finished(weights, origin):
+        print("already finished; --restart trains again")
+        return True
     torch.manual_seed(seed)
-    model = (VAE if kind == "vae" else DiT)(recipe.config).to(chosen)
-    loop = (train_vae if kind == "vae" else train_dit)(model, *arguments, recipe, seed, progress)
+    model_class, teach = LOOPS[kind]
+    model = model_class(recipe.config).to(chosen)
+    loop = teach(model, *arguments, recipe, seed, progress)
     records = watch(loop, recipe.steps, progress, stop)
     if not records:
         raise ValueError(f"{progress} is finished but its curve is gone; --restart begins again")
     if stop and records[-1].step < recipe.steps:
         return False
-    save_model(out / f"{kind}.safetensors", model)
-    save_card(kind, preset, seed, out, chosen, model, records)
+    save_model(weights, model)
+    save_card(weights, origin, chosen, records)
     progress.unlink(missing_ok=True)
     progress.with_suffix(".csv").unlink(missing_ok=True)
     return True
+
+
+def origin_of(kind: str, preset: str, seed: int, models: str) -> dict[str, str]:
+    """Return what of a card tells one training from another, before it has begun."""
+    recipe = repr((PRESETS[kind][preset], models, world_version()))
+    return {
+        "command": f"minisora train {kind} --preset {preset} --seed {seed}",
+        "version": __version__,
+        "recipe": hashlib.sha256(recipe.encode()).hexdigest()[:12],
+    }
+
+
+def finished(weights: Path, origin: dict[str, str]) -> bool:
+    """Return whether the weights are there, as the training of this origin made them."""
+    try:
+        card = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
+        same = card["model"] == fingerprint(load_model(weights, weights.stem))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return same and origin.items() <= card.items()
 
 
 def watch(loop, steps: int, progress: Path, stop: list) -> list[Record]:
@@ -114,26 +150,26 @@ def read_curve(path: Path) -> list[Record]:
         ]  # fmt: skip
 
 
-def save_card(kind, preset, seed, out, device, model, records) -> None:
-    """Write what made the weights: command, seed, hardware, minutes, steps, score and curve."""
+def save_card(weights: Path, origin: dict[str, str], device, records: list[Record]) -> None:
+    """Write what made the weights: curve, command, seed, hardware, minutes, steps and score."""
     from minisora.viz import loss_curve  # drawing is the recipe's last step only
 
+    save_curve(weights.with_suffix(".csv"), records)
+    figure = loss_curve([r.step for r in records], [r.loss for r in records])
+    write_whole(weights.with_suffix(".png"), lambda p: figure.savefig(p, dpi=80))
+    model = load_model(weights, weights.stem)
     card = {
-        "command": f"minisora train {kind} --preset {preset} --seed {seed}",
-        "version": __version__,
+        **origin,
         "model": fingerprint(model),
         "parameters": sum(p.numel() for p in model.parameters()),
         "hardware": hardware(device),
         "steps": records[-1].steps,
         "minutes": round(records[-1].seconds / 60, 1),
         "score on unseen clips": round(records[-1].score, 4),
-        "score is": "mean PSNR in dB" if kind == "vae" else "velocity loss, full captions",
+        "score is": SCORES[weights.stem],
     }
     text = json.dumps(card, indent=2, ensure_ascii=False) + "\n"
-    write_whole(out / f"{kind}.json", lambda p: p.write_text(text, encoding="utf-8"))
-    save_curve(out / f"{kind}.csv", records)
-    figure = loss_curve([r.step for r in records], [r.loss for r in records])
-    write_whole(out / f"{kind}.png", lambda p: figure.savefig(p, dpi=80))
+    write_whole(weights.with_suffix(".json"), lambda p: p.write_text(text, encoding="utf-8"))
 
 
 def hardware(device: torch.device) -> str:

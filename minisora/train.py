@@ -7,6 +7,7 @@ very same weights as an unbroken one.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from minisora.text import batch_tokens, tokenize
 from minisora.vae import VAE, kl_divergence, psnr
 from minisora.video import frames_to_tensor
 
+ADVICE = "the progress saved before is kept; try a lower learning rate"
 UNSEEN = 1_000_000  # seeds from here on are never trained on, though their combinations are
 
 
@@ -61,7 +63,7 @@ def optimizers(model: nn.Module, preset: Preset) -> list[torch.optim.Optimizer]:
         (matrices if inside else others).append(p)
     dtype = fast_dtype(matrices[0].device)
     return [
-        Muon(matrices, lr=preset.muon_lr, dtype=dtype),
+        Muon(matrices, lr=preset.muon_lr, decay=preset.decay, dtype=dtype),
         torch.optim.AdamW(others, lr=preset.adam_lr, betas=(0.9, 0.99), weight_decay=0.0),
     ]
 
@@ -69,8 +71,6 @@ def optimizers(model: nn.Module, preset: Preset) -> list[torch.optim.Optimizer]:
 def schedule(step: int, preset: Preset) -> float:
     """Return the share of the learning rate in a step: up, level, then straight down to 0."""
     left = (preset.steps - step) / max(1, preset.steps * preset.cooldown)
-    if preset.landing:
-        left = float(np.interp(step, *zip(*preset.landing, strict=True)))
     return min(1.0, (step + 1) / preset.warmup, left)
 
 
@@ -136,6 +136,7 @@ def loop(
 
     Raises:
         ValueError: the progress is damaged, or another recipe's.
+        ArithmeticError: the loss or a weight is no number; what was saved before is kept.
     """
     average, opts = Average(model), optimizers(model, preset)
     rates = [[group["lr"] for group in opt.param_groups] for opt in opts]
@@ -160,6 +161,8 @@ def loop(
                 opt.step()
             average.update(model, step)
             step, value = step + 1, loss.item()
+            if not math.isfinite(value + nn.utils.get_total_norm(model.parameters()).item()):
+                raise ArithmeticError(f"diverged at step {step} (loss {value}); {ADVICE}")
             seconds += time.perf_counter() - began
             checked = None
             if step % preset.check_every == 0 or step == preset.steps:

@@ -12,12 +12,17 @@ small grids, and the objective of Kingma & Welling (2014, arXiv 1312.6114).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from einops import parse_shape, rearrange
 from torch import Tensor, nn
+
+PIECE = 8  # latent frames (32 frames) of a long video in the network at once: memory is bounded
+Past = dict[nn.Module, Tensor]  # what each convolution over time saw last of the piece before
 
 
 @dataclass(frozen=True)
@@ -47,14 +52,16 @@ class CausalConv(nn.Module):
         )
         self.bias = nn.Parameter(torch.zeros(width))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `b t h w c` to the same shape."""
-        if self.over == "time":
-            past = F.pad(x, (0, 0, 0, 0, 0, 0, 2, 0))  # two empty frames before the first
-            t = x.shape[1]
-            window = torch.cat([past[:, i : i + t] for i in range(3)], -1)
-            return F.linear(window, self.weight, self.bias)
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
+        """Map `b t h w c` to the same shape; `past` takes it from piece to piece of a video."""
         b, t = x.shape[:2]
+        if self.over == "time":
+            empty = x.new_zeros(b, 2, *x.shape[2:])  # two empty frames before the first
+            seen = torch.cat([(past or {}).get(self, empty), x], 1)
+            if past is not None:
+                past[self] = seen[:, -2:].clone()  # a view would keep the whole piece
+            window = torch.cat([seen[:, i : i + t] for i in range(3)], -1)
+            return F.linear(window, self.weight, self.bias)
         kernel = rearrange(self.weight, "o (y x i) -> o i y x", y=3, x=3)
         y = F.conv2d(rearrange(x, "b t h w c -> (b t) c h w"), kernel, self.bias, padding=1)
         return rearrange(y, "(b t) c h w -> b t h w c", b=b, t=t)
@@ -72,10 +79,10 @@ class ResidualBlock(nn.Module):
         self.space, self.time = CausalConv(width, "space"), CausalConv(width, "time")
         nn.init.zeros_(self.time.weight)  # every block starts as the identity
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
         """Map `b t h w c` to the same shape."""
         y = self.space(F.silu(self.space_norm(x)))
-        return x + self.time(F.silu(self.time_norm(y)))
+        return x + self.time(F.silu(self.time_norm(y)), past)
 
 
 class Encoder(nn.Module):
@@ -85,19 +92,22 @@ class Encoder(nn.Module):
         super().__init__()
         w = config.width
         self.stem = nn.Linear(4 * 4 * 4 * 3, w)
-        self.fine = nn.Sequential(*[ResidualBlock(w) for _ in range(config.encoder_depth)])
+        self.fine = nn.ModuleList(ResidualBlock(w) for _ in range(config.encoder_depth))
         self.down = nn.Linear(2 * 2 * w, 2 * w)
-        self.coarse = nn.Sequential(*[ResidualBlock(2 * w) for _ in range(config.encoder_depth)])
+        self.coarse = nn.ModuleList(ResidualBlock(2 * w) for _ in range(config.encoder_depth))
         self.norm, self.head = nn.LayerNorm(2 * w), nn.Linear(2 * w, 2 * config.channels)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, past: Past | None = None) -> tuple[Tensor, Tensor]:
         """Map pixels `b c t h w` to the latents' mean and log variance, each `b c t h w`."""
-        # the first frame stands alone: show it four times, so that it fills a group of four
-        x = torch.cat([x[:, :, :1].expand(-1, -1, 3, -1, -1), x], 2)
-        x = rearrange(x, "b c (t p) (h q) (w r) -> b t h w (p q r c)", p=4, q=4, r=4)
-        x = self.fine(self.stem(x))
+        if not past:  # the first frame stands alone: show it four times, to fill a group of four
+            x = torch.cat([x[:, :, :1].expand(-1, -1, 3, -1, -1), x], 2)
+        x = self.stem(rearrange(x, "b c (t p) (h q) (w r) -> b t h w (p q r c)", p=4, q=4, r=4))
+        for block in self.fine:
+            x = block(x, past)
         x = self.down(rearrange(x, "b t (h q) (w r) c -> b t h w (q r c)", q=2, r=2))
-        x = self.head(F.silu(self.norm(self.coarse(x))))
+        for block in self.coarse:
+            x = block(x, past)
+        x = self.head(F.silu(self.norm(x)))
         mean, log_variance = rearrange(x, "b t h w (k c) -> k b c t h w", k=2)
         return mean, log_variance.clamp(-12, 4)
 
@@ -109,18 +119,23 @@ class Decoder(nn.Module):
         super().__init__()
         w = config.width
         self.stem = nn.Linear(config.channels, 2 * w)
-        self.coarse = nn.Sequential(*[ResidualBlock(2 * w) for _ in range(config.decoder_depth)])
+        self.coarse = nn.ModuleList(ResidualBlock(2 * w) for _ in range(config.decoder_depth))
         self.up = nn.Linear(2 * w, 2 * 2 * w)
-        self.fine = nn.Sequential(*[ResidualBlock(w) for _ in range(config.decoder_depth)])
+        self.fine = nn.ModuleList(ResidualBlock(w) for _ in range(config.decoder_depth))
         self.norm, self.head = nn.LayerNorm(w), nn.Linear(w, 4 * 4 * 4 * 3)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, past: Past | None = None) -> Tensor:
         """Map latents `b c t h w` to pixels `b c t h w`."""
-        x = self.coarse(self.stem(rearrange(z, "b c t h w -> b t h w c")))
+        unreal = 0 if past else 3  # of the very first group only its last frame is real
+        x = self.stem(rearrange(z, "b c t h w -> b t h w c"))
+        for block in self.coarse:
+            x = block(x, past)
         x = rearrange(self.up(x), "b t h w (q r c) -> b t (h q) (w r) c", q=2, r=2)
-        x = self.head(F.silu(self.norm(self.fine(x))))
+        for block in self.fine:
+            x = block(x, past)
+        x = self.head(F.silu(self.norm(x)))
         x = rearrange(x, "b t h w (p q r c) -> b c (t p) (h q) (w r)", p=4, q=4, r=4)
-        return x[:, :, 3:]  # of the first group only its last frame is real
+        return x[:, :, unreal:]
 
 
 class VAE(nn.Module):
@@ -157,13 +172,25 @@ class VAE(nn.Module):
             ValueError: a size does not fit.
         """
         self.check(x)
-        return (self.encoder(x)[0] - self.latent_mean) / self.latent_std
+        t, past = x.shape[2], {}
+        cuts = pairwise([0, *range(4 * PIECE - 3, t, 4 * PIECE), t])
+        mean = torch.cat([self.encoder(x[:, :, i:j], past)[0] for i, j in cuts], 2)
+        return (mean - self.latent_mean) / self.latent_std
 
     def decode(self, z: Tensor) -> Tensor:
         """Turn normalised latents `b c 1+k h w` into pixels `b 3 1+4k 8h 8w`, about [-1, 1]."""
+        return torch.cat(list(self.decode_pieces(z)), 2)
+
+    def decode_pieces(self, z: Tensor) -> Iterator[Tensor]:
+        """Yield what `decode` returns, a few frames at a time, so that any length fits in memory.
+
+        Nothing looks ahead, and what each layer saw last is carried over: there is no seam.
+        """
         if z.ndim != 5 or z.shape[1] != self.config.channels:
             raise ValueError(f"latents are b {self.config.channels} t h w, not {tuple(z.shape)}")
-        return self.decoder(z * self.latent_std + self.latent_mean)
+        past: Past = {}
+        for piece in z.split(PIECE, 2):
+            yield self.decoder(piece * self.latent_std + self.latent_mean, past)
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Encode, draw a latent, decode: what training needs.
@@ -184,9 +211,10 @@ class VAE(nn.Module):
     def calibrate(self, x: Tensor) -> None:
         """Set the latents' statistics from a batch of videos `b 3 t h w`."""
         mean, _ = self.encoder(x)
-        dims = (0, 2, 3, 4)
-        self.latent_mean.copy_(mean.mean(dims).view(-1, 1, 1, 1))
-        self.latent_std.copy_(mean.std(dims).clamp_min(1e-3).view(-1, 1, 1, 1))
+        self.latent_mean.copy_(mean.mean((0, 2, 3, 4)).view(-1, 1, 1, 1))
+        # one scale for all: a channel that matters little to the pixels has little variance, and
+        # a scale of its own would make it as loud as the others to the diffusion transformer
+        self.latent_std.fill_((mean - self.latent_mean).std().clamp_min(1e-3))
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:

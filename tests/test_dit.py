@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from minisora import flow
-from minisora.dit import Block, DiT, DiTConfig, TimeEmbedding, modulate, rms_norm
+from minisora.dit import Block, DiT, DiTConfig, TimeEmbedding, from_linear_guess, modulate, rms_norm
 from minisora.sampler import sample
 from minisora.text import PAD, batch_tokens, tokenize
 
@@ -51,8 +51,18 @@ def change(a, b):
 # ---- at the start ----
 
 
-def test_it_starts_as_zero():
-    assert DiT(SMALL)(Z.float(), TAU.float(), TOKENS).abs().max() == 0
+def test_it_starts_as_the_best_linear_guess():
+    z, noise = torch.randn(2, 4000, 3, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    tau = torch.linspace(0.02, 0.98, 4000)[:, None]
+    noisy = flow.add_noise(z, noise, tau)
+    error = from_linear_guess(noisy, torch.zeros(()), tau) - flow.velocity(z, noise)
+    for part in (slice(0, 1000), slice(1500, 2500), slice(3000, 4000)):
+        worth = (error[part] * noisy[part]).mean()  # least squares: the error has no more to learn
+        assert abs(worth) < 0.05
+    spread = error * torch.sqrt((1 - tau) ** 2 + tau**2).view(-1, 1, 1, 1, 1)
+    assert_close(spread.std(), torch.tensor(1.0), atol=0.02, rtol=0)
+    start = DiT(SMALL)(Z.float(), TAU.float(), TOKENS)
+    assert_close(start, from_linear_guess(Z.float(), torch.zeros(()), TAU.float()))
 
 
 def test_blocks_start_as_the_identity():

@@ -63,11 +63,12 @@ def step(optimizer, parameters, seed):
     optimizer.step()
 
 
-def test_steps_are_those_of_torchs_muon():
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_steps_are_those_of_torchs_muon(decay):
     ours, theirs = weights(), weights()
-    a = Muon(ours, lr=0.1, momentum=0.9)
+    a = Muon(ours, lr=0.1, momentum=0.9, decay=decay)
     b = torch.optim.Muon(
-        theirs, lr=0.1, momentum=0.9, weight_decay=0, nesterov=True, adjust_lr_fn="original"
+        theirs, lr=0.1, momentum=0.9, weight_decay=decay, nesterov=True, adjust_lr_fn="original"
     )
     for i in range(3):
         before = copy.deepcopy(list(zip(ours, theirs, strict=True)))

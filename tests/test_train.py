@@ -80,7 +80,7 @@ def test_progress_of_another_recipe_is_refused(tmp_path, refuses):
         next(train.train_vae(VAE(preset.config), preset, 0, progress))
 
 
-def toy(progress, dies_at=None, save_every=5):
+def toy(progress, dies_at=None, save_every=5, breaks_at=None, broken=""):
     """A regression whose data depend on the step alone."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
@@ -89,7 +89,10 @@ def toy(progress, dies_at=None, save_every=5):
         if step == dies_at:
             raise MemoryError
         x = torch.randn(8, 3, generator=torch.Generator().manual_seed(step))
-        return (model(x) - x[:, :2]).square().mean()
+        error = (model(x) - x[:, :2]).square().mean()
+        if step != breaks_at:
+            return error
+        return error * torch.nan if broken == "loss" else (error * 0).sqrt()  # 0, but its slope!
 
     preset = replace(PRESETS["vae"]["smoke"], steps=23)
     return model, loop(model, preset, loss_of, lambda: 0.0, progress, save_every)
@@ -111,6 +114,17 @@ def test_a_crash_costs_only_the_steps_since_the_last_save(tmp_path):
     assert load_progress(progress)["step"] == 23
 
 
+@pytest.mark.parametrize("broken", ["loss", "gradient"])
+def test_a_diverged_training_stops_and_keeps_what_was_good(tmp_path, broken):
+    progress = tmp_path / "a.pt"
+    with pytest.raises(ArithmeticError, match="diverged at step 14 .*progress .* kept") as caught:
+        steps = [0]
+        steps.extend(record.step for record in toy(progress, breaks_at=13, broken=broken)[1])
+    assert "\n" not in str(caught.value)
+    good = load_progress(progress)
+    assert good["step"] == 10 and all(p.isfinite().all() for p in good["model"].values())
+
+
 def test_the_caller_may_stop_with_break(tmp_path):
     for record in toy(tmp_path / "a.pt")[1]:
         if record.step == 3:
@@ -127,8 +141,8 @@ def test_the_loss_falls_and_unseen_clips_are_scored(unbroken):
     assert [record.step for record in records] == list(range(1, 21))
     assert sum(losses[-5:]) / 5 < sum(losses[:3]) / 3 - 0.3
     assert [r.step for r in records if r.score is not None] == [10, 20]
-    better = records[19].score - records[9].score
-    assert better > 0 if kind == "vae" else better < 0
+    first, last = records[9].score, records[19].score
+    assert last > first if kind == "vae" else last < losses[0] - 0.1
     assert not model.training
 
 
@@ -137,7 +151,8 @@ def test_the_latents_of_a_trained_vae_are_standardised(weights):
     clips = train.pixels(PRESETS["vae"]["smoke"].sizes[0])
     z = vae.encode(train.frames_to_tensor(clips))
     assert_close(z.mean((0, 2, 3, 4)), torch.zeros(16), atol=0.05, rtol=0)
-    assert_close(z.std((0, 2, 3, 4)), torch.ones(16), atol=0.05, rtol=0)
+    assert_close(z.std(), torch.tensor(1.0), atol=0.05, rtol=0)
+    assert z.std((0, 2, 3, 4)).std() > 0.02  # one scale for all: channels keep their loudness
 
 
 def test_records_tell_the_time_left():
@@ -180,9 +195,6 @@ def test_the_learning_rate_rises_stays_and_falls_to_nothing():
     assert_close(falling.diff(), torch.full((599,), -1 / 600), atol=1e-6, rtol=0)
     assert shares[-1] == pytest.approx(1 / 600)
     assert schedule(999, replace(preset, cooldown=0.0)) == 1.0
-    steps = replace(preset, landing=((400, 1.0), (600, 0.5), (800, 0.5), (1000, 0.0)))
-    shares = [schedule(step, steps) for step in (24, 399, 500, 700, 900, 999)]
-    assert shares == pytest.approx([0.5, 1, 0.75, 0.5, 0.25, 1 / 400])
 
 
 @pytest.mark.parametrize("preset", [p for kind in PRESETS.values() for p in kind.values()])

@@ -72,7 +72,7 @@ def render(scene: Scene, frames=17, height=64, width=64, fps=8.0, start=0.0, sam
             f"{samples} samples: all must be positive"
         )
     pixels = trace(shoot(scene, frames, fps, start), height, width, samples)
-    source = {"made by": "minisora ray tracer", "caption": scene.caption, "seed": scene.seed}
+    source = {"made_by": "minisora ray tracer", "caption": scene.caption, "seed": scene.seed}
     return Video(pixels, fps, source)
 
 

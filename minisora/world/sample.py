@@ -36,7 +36,7 @@ def apart(scene: Scene) -> bool:
     return True
 
 
-def shown(scene: Scene, frames: int = 9) -> bool:
+def shown(scene: Scene, frames: int = 5) -> bool:
     """Say whether everything that the caption names can be seen well enough.
 
     At least 60 pixels of a 64x64 picture in half of the frames of two seconds; something that
@@ -64,7 +64,7 @@ def sample_thing(
         motion=motion,
         way=rng.choice((-1, 1)),
         pace=rng.uniform(0.8, 1.25),
-        height=rng.uniform(1.2, 1.9),
+        height=rng.uniform(1.0, 1.6),
         turn=rng.uniform(-0.6, 0.6),
     )
 
@@ -77,7 +77,7 @@ def propose(rng: random.Random, split: str, count: int) -> Scene:
         colors = [c for c in COLORS if c not in [o.color for o in things]]
         paired = k == 0 and count > 1  # the first object may need the second
         thing = sample_thing(rng, split, k == 0, colors, list(MOTIONS) if paired else solo)
-        wide = 0.5 if count == 1 else 1.7
+        wide = 0.4 if count == 1 else 1.5
         thing = replace(thing, x=rng.uniform(-wide, wide), z=rng.uniform(-1.0, 1.0) * wide * 0.7)
         things.append(thing)
     camera = rng.choice(CAMERAS)
@@ -96,8 +96,8 @@ def propose(rng: random.Random, split: str, count: int) -> Scene:
         camera=Camera(
             camera,
             azimuth=rng.uniform(-0.15, 0.15),
-            distance=rng.uniform(6.2, 7.0),
-            height=rng.uniform(2.0, 2.8),
+            distance=rng.uniform(5.0, 5.6),
+            height=rng.uniform(1.7, 2.4),
             pace=rng.uniform(0.85, 1.2),
         ),
         ground=rng.choice(list(GROUNDS)),

@@ -18,7 +18,7 @@ COLORS = {
     "white": (0.97, 0.97, 0.97),
 }
 SHAPES = ("sphere", "cube", "cylinder", "cone", "ring")
-SIZES = {"small": 0.55, "large": 0.85}  # radius in world units
+SIZES = {"small": 0.52, "large": 0.9}  # radius in world units
 ROUND = ("sphere", "cylinder")
 MOTIONS = {  # which shapes can do it
     "still": SHAPES,
@@ -73,7 +73,7 @@ class Camera:
 
     motion: str = "still"
     azimuth: float = 0.0  # radians, 0 is in front
-    distance: float = 6.6
+    distance: float = 5.3
     height: float = 2.4
     pace: float = 1.0
 
