@@ -15,9 +15,10 @@ from torch import nn
 
 from minisora.dit import DiT, DiTConfig
 from minisora.files import write_whole
+from minisora.judge import Judge, JudgeConfig
 from minisora.vae import VAE, VAEConfig
 
-MODELS = {"vae": (VAE, VAEConfig), "dit": (DiT, DiTConfig)}
+MODELS = {"vae": (VAE, VAEConfig), "dit": (DiT, DiTConfig), "judge": (Judge, JudgeConfig)}
 SHIPPED = Path(__file__).parent / "weights"
 
 
@@ -27,19 +28,20 @@ def cache_folder() -> Path:
 
 
 def save_model(path: str | os.PathLike, model: nn.Module, half: bool = True) -> None:
-    """Save a VAE's or DiT's weights with the config that rebuilds it.
+    """Save a model's weights with the config that rebuilds it.
 
     Args:
         path: a .safetensors file.
         model: the model.
         half: in float16 (half the size; the error is far below that of training).
     """
-    kind = type(model).__name__.lower()
+    kind, config = type(model).__name__.lower(), json.dumps(asdict(model.config))
     state = {
         name: (t.half() if half and t.is_floating_point() and t.ndim > 1 else t).contiguous()
         for name, t in model.state_dict().items()
     }
-    save_tensors(path, state, {"kind": kind, "config": json.dumps(asdict(model.config))})
+    metadata = {"kind": kind, "config": config, "digest": digest(state, more=config)}
+    save_tensors(path, state, metadata)
 
 
 def save_tensors(path: str | os.PathLike, tensors: dict, metadata: dict | None = None) -> None:
@@ -59,10 +61,11 @@ def load_model(path: str | os.PathLike, kind: str) -> nn.Module:
 
     Args:
         path: a .safetensors file.
-        kind: "vae" or "dit".
+        kind: "vae", "dit" or "judge".
 
     Raises:
-        ValueError: the file is missing, damaged, of another kind, or does not fit its config.
+        ValueError: the file is missing, damaged, changed since it was saved, of another kind, or
+            does not fit its config.
     """
     path = Path(path)
     if not path.is_file():
@@ -78,6 +81,8 @@ def load_model(path: str | os.PathLike, kind: str) -> nn.Module:
     if metadata.get("kind") != kind:
         found = metadata.get("kind", "something else")
         raise ValueError(f"{path} holds {found!r}, not minisora's {kind!r}")
+    if metadata.get("digest") not in (None, digest(state, more=metadata.get("config", ""))):
+        raise ValueError(f"{path} was changed since it was saved; copy it or train it again")
     model_class, config_class = MODELS[kind]
     try:
         values = json.loads(metadata["config"])
@@ -99,11 +104,17 @@ def one_line(error: Exception) -> str:
 
 def fingerprint(*models: nn.Module) -> str:
     """Return 12 hexadecimal digits that change with any weight."""
-    digest = hashlib.sha256()
-    for model in models:
-        for name, tensor in sorted(model.state_dict().items()):
-            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:12]
+    return digest(*(model.state_dict() for model in models))[:12]
+
+
+def digest(*states: dict[str, torch.Tensor], more: str = "") -> str:
+    """Return the SHA-256, in hexadecimal digits, of tensors with their names and of a text."""
+    total = hashlib.sha256(more.encode())
+    for state in states:
+        for name, tensor in sorted(state.items()):
+            values = tensor.detach().float().cpu().contiguous()
+            total.update(name.encode() + values.numpy().tobytes())
+    return total.hexdigest()
 
 
 def save_progress(path: Path, **parts) -> None:

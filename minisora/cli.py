@@ -1,14 +1,16 @@
-"""The command line: generate, film, train, eval. Heavy imports wait until they are needed."""
+"""The command line: generate, film, train, eval, bench. Heavy imports wait until needed."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import signal
 import sys
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 from minisora import __version__
@@ -55,25 +57,16 @@ def build_parser() -> argparse.ArgumentParser:
 
     make = commands.add_parser("generate", help="make a video from a sentence")
     make.set_defaults(run=generate)
-    make.add_argument("prompt", help='such as "a red sphere bounces, the camera orbits left"')
+    example = '"a red sphere bounces, the camera orbits left"'
+    make.add_argument("prompt", nargs="+", help=f"a sentence in quotes, such as {example}")
+    kinds = "mp4, webm, gif, webp; png and jpg for one frame; no ending: a folder of PNGs"
     make.add_argument(
-        "-o",
-        "--out",
-        type=Path,
-        default=Path("out.mp4"),
-        metavar="FILE",
-        help="mp4, webm, gif, webp, or png and jpg for one frame (default: out.mp4)",
+        "-o", "--out", type=Path, default="out.mp4", metavar="FILE", help=f"{kinds} (out.mp4)"
     )
-    make.add_argument(
-        "--size",
-        type=size,
-        default=(64, 64),
-        metavar="WIDTHxHEIGHT",
-        help="in pixels, multiples of 16 (default: 64x64)",
-    )
-    make.add_argument(
-        "--frames", type=int, default=17, help="1, 5, 9, 13, 17 …; 8 are a second (17)"
-    )
+    pixels = "in pixels, multiples of 16 (64x64)"
+    make.add_argument("--size", type=size, default="64x64", metavar="WIDTHxHEIGHT", help=pixels)
+    frames = "1, 5, 9, 13, 17 …; 8 are a second (17)"
+    make.add_argument("--frames", type=int, default=17, help=frames)
     make.add_argument("--steps", type=int, default=25, help="of the sampler (25)")
     make.add_argument("--guidance", type=float, default=3.0, help="how strictly to follow (3)")
     make.add_argument("--solver", choices=("euler", "heun"), default="euler")
@@ -85,38 +78,38 @@ def build_parser() -> argparse.ArgumentParser:
 
     studio = commands.add_parser("film", help="film scenes of the small world, with their captions")
     studio.set_defaults(run=film)
-    studio.add_argument(
-        "-o",
-        "--out",
-        type=Path,
-        metavar="FILE or DIR",
-        help="one scene: film.mp4; several: a folder with metadata.jsonl",
-    )
+    kinds = "one scene: film.mp4; several: a folder with metadata.jsonl"
+    studio.add_argument("-o", "--out", type=Path, metavar="FILE or DIR", help=kinds)
     studio.add_argument("--count", type=int, help="how many scenes; they go into a folder")
     studio.add_argument("--seed", type=seed, default=0, help="of the first scene (0)")
     studio.add_argument("--split", choices=("train", "heldout"), default="train")
     studio.add_argument("--objects", type=int, choices=(1, 2, 3), help="default: a mixture")
-    studio.add_argument(
-        "--size",
-        type=size,
-        metavar="WIDTHxHEIGHT",
-        help="in pixels (one scene: 256x256; several: 64x64)",
-    )
+    pixels = "in pixels (one scene: 256x256; several: 64x64)"
+    studio.add_argument("--size", type=size, metavar="WIDTHxHEIGHT", help=pixels)
     studio.add_argument("--frames", type=int, default=17)
     studio.add_argument("--fps", type=float, default=8.0, help="frames a second (8)")
 
     score = commands.add_parser("eval", help="measure the weights on held-out combinations")
     score.set_defaults(run=evaluate)
     score.add_argument("--clips", type=int, default=500, help="for the VAE's PSNR (500)")
+    score.add_argument("--prompts", type=int, default=0, help="for the judge; 0: none (0)")
+    score.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
     score.add_argument(
         "--pictures", type=Path, metavar="DIR", help="also make heldout.png and hero.gif there"
     )
     score.add_argument("--weights", type=Path, metavar="DIR", help="a folder of your own weights")
     score.add_argument("--device", type=device, default="auto", help="cpu, cuda or auto")
 
-    train = commands.add_parser("train", help="train the VAE or the diffusion transformer")
+    speed = commands.add_parser("bench", help="measure speed in shares of this machine's peak")
+    speed.set_defaults(run=bench)
+    speed.add_argument("--preset", choices=("smoke", "cpu", "gpu"), default="cpu")
+    speed.add_argument("--quick", action="store_true", help="fewer figures, less exact")
+    speed.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
+    speed.add_argument("--device", type=device, default="auto", help="cpu, cuda or auto")
+
+    train = commands.add_parser("train", help="train one of the models")
     train.set_defaults(run=learn)
-    train.add_argument("model", choices=("vae", "dit"))
+    train.add_argument("model", choices=("vae", "dit", "judge"))
     train.add_argument(
         "--preset",
         choices=("smoke", "cpu", "gpu"),
@@ -132,38 +125,27 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def check_output(path: Path, frames: int, scale: int = 1) -> None:
-    """Refuse before the work what `Video.save` would refuse after it."""
-    from minisora.codecs import ENDINGS, FORMATS, STILLS
-
-    path, suffix = path.expanduser(), path.suffix.lower()
-    if suffix not in FORMATS:
-        raise ValueError(f"cannot write {path}: the ending must be one of {ENDINGS}")
-    if suffix in STILLS and frames > 1:
-        raise ValueError(f"cannot write {frames} frames to {path}: {suffix} holds one (--frames 1)")
-    if path.is_dir() or not path.parent.is_dir():
-        raise ValueError(f"cannot write {path}: it is a folder, or there is no {path.parent}")
-    if not os.access(path.parent, os.W_OK):
-        raise ValueError(f"cannot write {path}: {path.parent} is closed to writing")
-    if scale < 1:
-        raise ValueError(f"--scale must be 1 or more, not {scale}")
-
-
 def generate(args: argparse.Namespace) -> None:
     """Make one video and say where it is."""
-    began = time.perf_counter()
-    check_output(args.out, args.frames, args.scale)
+    began, (width, height), prompt = time.perf_counter(), args.size, " ".join(args.prompt)
+    if len(args.prompt) > 1:
+        raise ValueError(f'put the prompt in quotes: minisora generate "{prompt}"')
     from tqdm import tqdm
 
     from minisora import sora as models
+    from minisora.codecs import check_output
+    from minisora.text import split
 
+    check_output(args.out.expanduser(), args.frames, height, width, args.scale)
+    split(prompt)  # an empty one is told before the weights are read
+    if args.negative:
+        split(args.negative)
     sora = models.load(args.weights, args.device)
-    width, height = args.size
     sora.check_size(width, height, args.frames)
-    print(f"making {args.frames} frames of {width}x{height} on {sora.device}: {args.prompt!r}")
+    print(f"making {args.frames} frames of {width}x{height} on {sora.device}: {prompt[:200]!r}")
     with tqdm(total=args.steps, unit="step", disable=None, leave=False) as bar:
         video = sora.generate(
-            args.prompt,
+            prompt,
             width=width,
             height=height,
             frames=args.frames,
@@ -188,6 +170,8 @@ def film(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from minisora import data, world
+    from minisora.codecs import check_output
+    from minisora.files import write_whole
 
     count = 1 if args.count is None else args.count
     if count < 1:
@@ -206,41 +190,68 @@ def film(args: argparse.Namespace) -> None:
     shape = dict(frames=args.frames, width=width, height=height, fps=args.fps)
     if args.count is None:
         out = args.out or Path("film.mp4")
-        check_output(out, args.frames)
+        check_output(out.expanduser(), args.frames, height, width)
         scene = world.sample_scene(args.seed, args.split, args.objects)
         print(f"filming {args.frames} frames of {width}x{height}: {scene.caption}")
         world.render(scene, **shape).save(out)
         print(f"{out}: {args.frames / args.fps:.1f} s of video")
         return
     out = args.out or Path("film")
-    clips = data.film(count, args.split, args.seed, args.objects, **shape)
-    files = data.write_folder(out, ((scene.caption, clip) for scene, clip in clips))
-    for _ in tqdm(files, "filming", count, unit="clip", disable=None):
-        pass
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise ValueError(f"{out} exists already and is not an empty folder; choose another")
+
+    def write(folder: Path) -> None:
+        clips = data.film(count, args.split, args.seed, args.objects, **shape)
+        files = data.write_folder(folder, ((scene.caption, clip) for scene, clip in clips))
+        for _ in tqdm(files, "filming", count, unit="clip", disable=None):
+            pass
+
+    write_whole(out, write, folder=True)
     print(f"{out}: {count} clips with their captions in metadata.jsonl")
 
 
 def evaluate(args: argparse.Namespace) -> None:
-    """Print the VAE's PSNR on held-out clips and make the pictures of the README."""
-    from minisora import evaluate as judge
+    """Print figures on held-out clips and prompts, and make the pictures of the README."""
+    from minisora import evaluate as measures
     from minisora import sora as models
+    from minisora.files import write_whole
 
     if args.clips < 1:
         raise ValueError(f"--clips must be 1 or more, not {args.clips}")
+    if args.prompts and args.prompts < 4:
+        raise ValueError(f"--prompts must be 0 or at least 4, not {args.prompts}")
+    if args.json and args.json.is_dir():
+        raise ValueError(f"cannot write {args.json}: it is a folder")
     sora = models.load(args.weights, args.device)
-    scores = judge.compress_held_out(sora, args.clips)
+    judge = measures.load_judge(args.weights).to(sora.device) if args.prompts else None
+    scores, inside = measures.compress_held_out(sora, args.clips)
     low, high = scores.quantile(0.1), scores.quantile(0.9)
     print(f"VAE, {args.clips} held-out clips: mean PSNR {scores.mean():.2f} dB", end=" ")
-    print(f"(a tenth below {low:.2f}, a tenth above {high:.2f})")
+    print(f"(a tenth below {low:.2f}, a tenth above {high:.2f}); objects {inside.mean():.2f} dB")
+    found = dict(model=sora.model, clips=args.clips, psnr=scores.mean().item())
+    found["psnr_objects"] = inside.mean().item()
+    if judge:
+        found |= measures.measure(sora, judge, args.prompts)
+        print(measures.as_text(found))
+    if args.json:
+        text = json.dumps(found, indent=2) + "\n"
+        write_whole(args.json, lambda path: path.write_text(text, encoding="utf-8"))
     if args.pictures:
         args.pictures.mkdir(parents=True, exist_ok=True)
-        judge.sheet(sora, args.pictures / "heldout.png")
-        judge.hero(sora, args.pictures / "hero.gif")
+        measures.sheet(sora, args.pictures / "heldout.png")
+        measures.hero(sora, args.pictures / "hero.gif")
         print(f"{args.pictures}: heldout.png and hero.gif")
 
 
+def bench(args: argparse.Namespace) -> None:
+    """Print how fast this machine runs minisora."""
+    from minisora import bench as speed
+
+    speed.run(args.preset, args.device, args.quick, args.json)
+
+
 def learn(args: argparse.Namespace) -> None:
-    """Train one of the two models, with a progress bar; Ctrl-C saves, the same command goes on."""
+    """Train one of the models, with a progress bar; Ctrl-C saves, the same command goes on."""
     from minisora import recipes
 
     stop, out = [], args.out or Path("weights")
@@ -267,11 +278,16 @@ def learn(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Run a command; whatever the user got wrong is told in one line, with exit status 2."""
     args = build_parser().parse_args(argv)
+    with suppress(AttributeError):  # what a terminal cannot show must not stop the work
+        sys.stdout.reconfigure(errors="backslashreplace")
     warnings.showwarning = lambda message, *_, **__: print(f"minisora: {message}", file=sys.stderr)
     try:
         args.run(args)
-    except (ValueError, OSError, MemoryError) as error:
-        print(f"minisora: error: {str(error) or 'out of memory'}", file=sys.stderr)
+    except (ValueError, OSError, MemoryError, ArithmeticError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):  # so says torch
+            raise
+        told = " ".join(str(error).split()) or "out of memory; make it smaller or shorter"
+        print(f"minisora: error: {told}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("\nminisora: stopped", file=sys.stderr)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -52,9 +53,45 @@ FORMATS = {
 }
 STILLS = (".png", ".jpg", ".jpeg")
 ENDINGS = ", ".join(FORMATS)
+PNGS = "a folder of PNGs"
+MOST_SHOWN = 100  # million pixels in a file's frames as enlarged: an encoder holds many frames
+ABOUT = "video.json"  # speed and provenance, beside the PNGs of a folder
 
 
 # ---- writing ----
+
+
+def check_output(path: Path, t: int, h: int, w: int, scale: int = 1) -> None:
+    """Raise a ValueError where t frames of h×w pixels cannot be written, before the work."""
+    suffix, parent, full = path.suffix.lower(), path.parent, t * h * w * scale**2 // 10**6
+    one = f"{suffix} holds one frame and this video has {t}; write an .mp4, or --frames 1"
+    large = f"{full} million pixels are over the limit of {MOST_SHOWN}; make it smaller, shorter or"
+    problems = (
+        (suffix not in ("", *FORMATS), f"the ending must be one of {ENDINGS}, or none: {PNGS}"),
+        (suffix in STILLS and t > 1, one),
+        (scale < 1 or scale % 1, f"--scale must be a whole number from 1, not {scale}"),
+        (full > MOST_SHOWN, f"{large} less enlarged (--scale)"),
+        (not parent.is_dir(), f"there is no folder {parent}; make it first"),
+        (path.is_dir() and suffix, "it is a folder"),
+        (path.is_dir() and any(path.iterdir()), "the folder is not empty; choose another"),
+        (path.exists() and not path.is_dir() and not suffix, f"it is a file; no ending: {PNGS}"),
+        (not os.access(parent, os.W_OK), f"{parent} is closed to writing"),
+    )
+    for wrong, problem in problems:
+        if wrong:
+            raise ValueError(f"cannot write {path}: {problem}")
+
+
+def write(video: Video, path: Path, scale: int = 1) -> None:
+    """Write a clip to a file, or each of its frames as a PNG into an existing folder."""
+    if not path.is_dir():
+        path.write_bytes(encode(video, path.suffix.lower(), scale))
+        return
+    for i, frame in enumerate(video.frames):
+        picture = replace(video, frames=frame[None])
+        (path / f"{i:04d}.png").write_bytes(encode(picture, ".png", scale))
+    about = {"fps": video.fps, "provenance": video.provenance}
+    (path / ABOUT).write_text(json.dumps(about, indent=2), encoding="utf-8")
 
 
 def encode(video: Video, suffix: str = ".mp4", scale: int = 1) -> bytes:
@@ -69,12 +106,10 @@ def encode(video: Video, suffix: str = ".mp4", scale: int = 1) -> bytes:
         The bytes of the file.
 
     Raises:
-        ValueError: for a scale below 1, or when PyAV cannot encode.
+        ValueError: when PyAV cannot encode.
     """
     import av
 
-    if scale != int(scale) or scale < 1:
-        raise ValueError(f"scale must be a whole number, 1 or more, got {scale}")
     target = FORMATS[suffix]
     name = next((name for name in target.encoders if name in av.codecs_available), None)
     if name is None:
@@ -154,7 +189,7 @@ def decode(source: Path, max_frames: int | None = None) -> tuple[np.ndarray, flo
     """Read the frames (`t h w c` uint8 RGB), the speed and the provenance of a file.
 
     Args:
-        source: an existing file.
+        source: an existing file, or a folder of PNGs.
         max_frames: stop after this many frames, 1 or more; None reads all of them.
 
     Raises:
@@ -163,10 +198,13 @@ def decode(source: Path, max_frames: int | None = None) -> tuple[np.ndarray, flo
     import av
 
     try:
-        with open(source, "rb") as file:
-            head = file.read(21)
-        animated_webp = head[8:16] == b"WEBPVP8X" and head[-1] & 2
-        read = _read_webp if animated_webp else _read
+        if source.is_dir():
+            read = _read_folder
+        else:
+            with open(source, "rb") as file:
+                head = file.read(21)
+            animated_webp = head[8:16] == b"WEBPVP8X" and head[-1] & 2
+            read = _read_webp if animated_webp else _read
         frames, fps, provenance = read(source, max_frames)
         if not frames:
             raise ValueError("there are no frames in it")
@@ -174,7 +212,7 @@ def decode(source: Path, max_frames: int | None = None) -> tuple[np.ndarray, flo
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(
-            f"cannot read {source}: {reason}; expected a video or picture, {ENDINGS}"
+            f"cannot read {source}: {reason}; expected a video or picture, {ENDINGS}, or {PNGS}"
         ) from None
 
 
@@ -204,6 +242,15 @@ def _read_webp(source: Path, max_frames: int | None) -> tuple[list[np.ndarray], 
     return frames, _whole_fps(len(frames), seconds, tick=0.001), {}
 
 
+def _read_folder(source: Path, max_frames: int | None) -> tuple[list[np.ndarray], float, dict]:
+    """Read a folder of PNGs, anybody's: 2.png comes before 10.png."""
+    paths = sorted(source.glob("*.png"), key=lambda path: (len(path.name), path.name))
+    frames = [frame for path in paths[:max_frames] for frame in _read(path, 1)[0]]
+    about = source / ABOUT
+    about = _parsed(about.read_text(encoding="utf-8")) if about.is_file() else {}
+    return frames, about.get("fps", DEFAULT_FPS), about.get("provenance", {})
+
+
 def _upright(picture) -> np.ndarray:
     """Give the RGB array of a decoded frame, turned as its file says."""
     return np.rot90(picture.to_ndarray(format="rgb24"), k=picture.rotation // 90)
@@ -231,7 +278,12 @@ def _whole_fps(count: int, seconds: float, tick: float) -> float:
 def _provenance(container) -> dict:
     """Read what `save` left in the comment; anyone else's comment is not ours to interpret."""
     tags = container.metadata
+    return _parsed(tags.get("comment") or tags.get("COMMENT") or "")  # webm shouts
+
+
+def _parsed(text: str) -> dict:
+    """Return the dict that a JSON text holds, or an empty one."""
     with suppress(ValueError):
-        found = json.loads(tags.get("comment") or tags.get("COMMENT") or "")  # webm shouts
+        found = json.loads(text)
         return found if isinstance(found, dict) else {}
     return {}

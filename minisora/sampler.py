@@ -11,6 +11,7 @@ from torch import Tensor
 from minisora.flow import clean, per_frame
 
 SOLVERS = ("euler", "heun")
+MOST_STEPS, MOST_GUIDANCE = 1000, 100
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,14 @@ def sample(
         starts: as in `DiT.forward`.
 
     Raises:
-        ValueError: an unknown solver, or fewer than one step.
+        ValueError: an unknown solver, no step or far too many, or senseless guidance.
     """
     if solver not in SOLVERS:
         raise ValueError(f"solver {solver!r} is not one of {', '.join(SOLVERS)}")
-    if steps < 1:
-        raise ValueError(f"sampling takes at least one step, not {steps}")
+    if not 1 <= steps <= MOST_STEPS:
+        raise ValueError(f"sampling takes at least one step and at most {MOST_STEPS}, not {steps}")
+    if not abs(guidance) <= MOST_GUIDANCE:  # nan is not
+        raise ValueError(f"guidance is a number up to {MOST_GUIDANCE} (3 is usual), not {guidance}")
     b, _, t = noise.shape[:3]
     free = torch.ones(b, t, device=noise.device) if given is None else (~given).float()
     z = noise if known is None else torch.where(per_frame(free) > 0, noise, known)

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from minisora import __version__
@@ -17,7 +18,7 @@ from minisora.dit import DiT
 from minisora.sampler import Step, sample
 from minisora.text import batch_tokens, tokenize
 from minisora.vae import VAE
-from minisora.video import Video
+from minisora.video import Video, tensor_to_frames
 
 FPS = 8.0
 MOST_TOKENS = 4096  # patches in one video: attention grows with their square
@@ -96,7 +97,10 @@ class Sora:
         self.check_size(width, height, frames)
         tokens = batch_tokens([tokenize(text) for text in prompts], self.device)
         null = batch_tokens([tokenize(negative) if negative else None], self.device)
-        seed = random.randrange(2**31) if seed is None else int(seed)
+        seed = random.randrange(2**31) if seed is None else seed
+        if not (isinstance(seed, int | np.integer) and 0 <= seed < 2**32):
+            raise ValueError(f"seed {seed!r} is not a whole number from 0 to {2**32 - 1}")
+        seed = int(seed)
         noise = self.draw_noise(len(prompts), width, height, frames, seed)
         with autocast(self.device):
             walk = sample(self.dit, noise, tokens, null, steps, guidance, solver)
@@ -106,8 +110,8 @@ class Sora:
         options = dict(width=width, height=height, frames=frames, steps=steps)
         options |= dict(guidance=guidance, solver=solver, negative=negative)
         videos = [
-            Video.from_tensor(x, FPS, self.provenance(text, seed + i, options))
-            for i, (x, text) in enumerate(zip(self.decode(step.z), prompts, strict=True))
+            Video(clip, FPS, self.provenance(text, seed + i, options))
+            for i, (clip, text) in enumerate(zip(self.decode(step.z), prompts, strict=True))
         ]
         return videos[0] if isinstance(prompt, str) else videos
 
@@ -122,19 +126,21 @@ class Sora:
         return torch.stack([torch.randn(shape, generator=g) for g in rows]).to(self.device)
 
     @torch.no_grad()
-    def decode(self, z: torch.Tensor) -> torch.Tensor:
-        """Turn latents `b c t h w` into pixels `b c t h w`, float32 on the CPU."""
+    def decode(self, z: torch.Tensor) -> np.ndarray:
+        """Turn latents `b c t h w` into frames `b t h w c` uint8, few of them at a time."""
         with autocast(self.device):
-            return self.vae.decode(z).float().cpu()
+            return np.concatenate([tensor_to_frames(x) for x in self.vae.decode_pieces(z)], 1)
 
     def provenance(self, prompt: str, seed: int, options: dict) -> dict:
         """Return what a video's provenance says: how to make it again."""
         kept = {name: value for name, value in options.items() if value is not None}
         about = dict(made_by=f"minisora {__version__}", prompt=prompt, seed=seed, model=self.model)
-        return json.loads(json.dumps({**about, **kept}))
+        return json.loads(json.dumps({**about, **kept}, default=float))  # NumPy's numbers too
 
     def check_size(self, width: int, height: int, frames: int) -> None:
         """Raise a ValueError that names the nearest sizes that fit, unless this one does."""
+        if not all(isinstance(n, int | np.integer) for n in (width, height, frames)):
+            raise ValueError(f"a size is whole numbers, not {width!r} x {height!r} x {frames!r}")
         _, ph, pw = self.dit.config.patch
         for name, value, multiple in (("width", width, 8 * pw), ("height", height, 8 * ph)):
             if value < multiple or value % multiple:

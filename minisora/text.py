@@ -29,9 +29,19 @@ LENGTH = 48  # tokens of a caption
 
 
 def split(text: str) -> list[str]:
-    """Return the words, digits and signs of a text, in lower case, without control characters."""
+    """Return the words, digits and signs of a text, in lower case, without control characters.
+
+    Raises:
+        ValueError: there is nothing to read in it.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f"a prompt is a text, not {type(text).__name__}")
     text = unicodedata.normalize("NFKC", text).lower()
-    return re.findall(r"[^\W\d_]+|\d|[^\w\s]", "".join(c if c.isprintable() else " " for c in text))
+    text = "".join(c if c.isprintable() else " " for c in text)
+    words = re.findall(r"[^\W\d_]+|\d|[^\w\s]", text)
+    if not words:
+        raise ValueError("the prompt is empty: say what is to be seen, for example 'a red ball'")
+    return words
 
 
 def pieces(word: str) -> list[int]:
@@ -62,13 +72,8 @@ def tokenize(text: str, misspell: float = 0.0, rng: random.Random | None = None)
     Raises:
         ValueError: there is nothing to read in the text.
     """
-    if not isinstance(text, str):
-        raise ValueError(f"a prompt is a text, not {type(text).__name__}")
-    words = split(text)
-    if not words:
-        raise ValueError("the prompt is empty: say what is to be seen, for example 'a red ball'")
     tokens = []
-    for word in words:
+    for word in split(text):
         chance = misspell and rng.random() < misspell
         tokens += spell(word) if chance else pieces(word)
         if len(tokens) > LENGTH:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from minisora.codecs import DEFAULT_FPS, ENDINGS, FORMATS, STILLS, decode, encode
+from minisora.codecs import DEFAULT_FPS, check_output, decode, encode, write
 from minisora.files import write_whole
 
 
@@ -105,36 +105,26 @@ class Video:
         return cls(tensor_to_frames(x), fps, provenance or {})
 
     def save(self, path: str | os.PathLike, scale: int = 1) -> None:
-        """Write the clip to a file, whole or not at all.
+        """Write the clip to a file or a folder of PNGs, whole or not at all.
 
         mp4 and webm are compressed, gif keeps 256 colours, webp and png are exact. mp4 and webm
-        need even sizes (an odd one gains a row or column that repeats the edge), and they alone
+        need even sizes (an odd one gains a row or column that repeats the edge). They and a folder
         carry the provenance. An existing file is replaced.
 
         Args:
-            path: its ending chooses the format: .mp4, .webm, .gif, .webp, .png or .jpg.
+            path: its ending chooses the format: .mp4, .webm, .gif, .webp, .png or .jpg; without an
+                ending it is a folder, new or empty, of 0000.png and so on.
             scale: whole-number enlargement, each pixel a square, so that 64×64 can be watched.
 
         Raises:
-            ValueError: for an unknown ending, a scale below 1, or many frames in a still picture.
-            OSError: when the folder is missing, closed to writing or full.
+            ValueError: for another ending, a scale below 1, many frames in a still picture, far too
+                many pixels, or a folder that is missing, closed to writing or not empty.
+            OSError: when the disk is full.
         """
         target = Path(path).expanduser()
-        suffix = target.suffix.lower()
-        if suffix not in FORMATS:
-            raise ValueError(f"cannot write {target}: the ending must be one of {ENDINGS}")
-        if suffix in STILLS and len(self) > 1:
-            raise ValueError(
-                f"cannot write {target}: {suffix} holds one frame and this video has {len(self)}; "
-                "save it as .mp4, .webm, .gif or .webp, or save Video(video.frames[:1])"
-            )
-        if not target.parent.is_dir():
-            raise FileNotFoundError(
-                f"cannot write {target}: there is no folder {target.parent}; make it first"
-            )
-        data = encode(self, suffix, scale)
+        check_output(target, *self.frames.shape[:3], scale)
         try:
-            write_whole(target, lambda path: path.write_bytes(data))
+            write_whole(target, lambda p: write(self, p, scale), folder=not target.suffix)
         except OSError as error:
             reason = f"{error.strerror}; choose a folder with room and access"
             raise OSError(error.errno, f"cannot write {target}: {reason}") from None
@@ -144,7 +134,7 @@ class Video:
         """Read a clip, or a picture as a one-frame clip, from a file.
 
         Args:
-            path: mp4, webm, gif, webp, png, jpg, or whatever else PyAV decodes.
+            path: mp4, webm, gif, webp, png, jpg, whatever else PyAV decodes, or a folder of PNGs.
             max_frames: stop after this many frames; None reads all of them.
 
         Returns:
@@ -157,7 +147,7 @@ class Video:
         source = Path(path).expanduser()
         if max_frames is not None and max_frames < 1:
             raise ValueError(f"max_frames must be 1 or more, got {max_frames}")
-        if not source.is_file():
+        if not source.exists():
             raise ValueError(f"cannot read {source}: there is no such file")
         return cls(*decode(source, max_frames))
 

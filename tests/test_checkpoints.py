@@ -1,7 +1,9 @@
 """Weights survive the round trip, damage is told in one line, and no file is half-written."""
 
 import os
+import shutil
 import stat
+import time
 from dataclasses import replace
 
 import pytest
@@ -19,7 +21,7 @@ from minisora.checkpoints import (
     save_progress,
 )
 from minisora.dit import DiT, DiTConfig
-from minisora.files import write_whole
+from minisora.files import UNFINISHED, write_whole
 from minisora.vae import VAE, VAEConfig
 
 SMALL = {
@@ -124,6 +126,19 @@ def test_a_flipped_byte_of_the_header_is_told_or_harmless(saved, refuses):
     assert told > 5
 
 
+def test_changed_weights_or_config_are_told(saved, refuses):
+    kind, model, path = saved
+    whole = path.read_bytes()
+    header = 8 + int.from_bytes(whole[:8], "little")
+    for place in (header, (header + len(whole)) // 2, len(whole) - 1):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with refuses(str(path), "changed since it was saved"):
+            load_model(path, kind)
+    path.write_bytes(whole.replace(b'\\"channels\\": 3', b'\\"channels\\": 4'))
+    with refuses(str(path), "changed since it was saved"):
+        load_model(path, kind)
+
+
 def test_another_kind_and_another_shape(saved, refuses):
     kind, model, path = saved
     other = {"vae": "dit", "dit": "vae"}[kind]
@@ -162,6 +177,36 @@ def test_a_writer_that_dies_leaves_the_old_file_and_nothing_else(tmp_path, probl
     assert os.listdir(path.parent) == ["a.txt"] and path.read_text() == "old"
     write_whole(path, lambda temporary: temporary.write_text("new"))
     assert os.listdir(path.parent) == ["a.txt"] and path.read_text() == "new"
+
+
+def test_a_folder_is_whole_or_not_there(tmp_path):
+    def write(folder, problem=None):
+        (folder / "a").write_text("half of")
+        if problem:
+            raise problem
+        (folder / "b").write_text("the rest")
+
+    target = tmp_path / "new"
+    for before in ([], ["new"]):  # missing or empty
+        with pytest.raises(OSError, match="No space"):
+            write_whole(target, lambda p: write(p, OSError(28, "No space left")), folder=True)
+        assert os.listdir(tmp_path) == before
+        write_whole(target, write, folder=True)
+        assert sorted(os.listdir(target)) == ["a", "b"]
+        with pytest.raises(OSError, match="not empty"):
+            write_whole(target, write, folder=True)
+        shutil.rmtree(target)
+        target.mkdir()
+
+
+def test_what_a_killed_writer_left_is_swept_away_a_day_later(tmp_path):
+    for name, days in (("old", 2), ("young", 0.5)):
+        left = tmp_path / f"{UNFINISHED}{name}"
+        left.mkdir()
+        (left / "a.txt").write_text("half of")
+        os.utime(left, (time.time() - days * 86400,) * 2)
+    write_whole(tmp_path / "b.txt", lambda p: p.write_text("whole"))
+    assert sorted(os.listdir(tmp_path)) == [f"{UNFINISHED}young", "b.txt"]
 
 
 def test_a_full_disk_is_an_os_error_whoever_writes(saved, refuses, monkeypatch):

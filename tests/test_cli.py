@@ -11,10 +11,12 @@ from dataclasses import replace
 
 import pytest
 
-from minisora import cli, presets, recipes, train
+from minisora import cli, presets, recipes, train, world
 from minisora.checkpoints import cache_folder, fingerprint, load_model, load_progress
 from minisora.cli import main
 from minisora.data import read_folder
+from minisora.files import UNFINISHED
+from minisora.vae import VAE
 from minisora.video import Video
 
 SMALL = ["--size", "48x32", "--frames", "5", "--steps", "2", "--seed", "3"]
@@ -59,6 +61,14 @@ def test_generate_writes_the_file_it_was_asked_for(weights, tmp_path, capsys, na
     assert err == ""
 
 
+def test_generate_a_folder_of_pngs(weights, sora, tmp_path):
+    words = ["generate", "a red ball", "--weights", str(weights), *SMALL, "--scale", "2"]
+    main([*words, "-o", f"{tmp_path / 'pictures'}/"])
+    assert len(list((tmp_path / "pictures").glob("000?.png"))) == 5
+    video = Video.load(tmp_path / "pictures")
+    assert video.frames.shape == (5, 64, 96, 3) and video.provenance["model"] == sora.model
+
+
 def test_generate_in_a_process_of_its_own(weights, sora, tmp_path):
     command = ["-m", "minisora.cli", "generate", "a red ball", "--weights", weights, *SMALL]
     done = run(*command, cwd=tmp_path)
@@ -77,12 +87,22 @@ def test_generate_in_a_process_of_its_own(weights, sora, tmp_path):
     ("words", "told"),
     [
         (["", *SMALL], "prompt is empty"),
+        (["\x07 \u200b", "--weights", "nowhere"], "prompt is empty"),  # told before the weights
+        (["a ball", "--negative", " ", "--weights", "nowhere"], "prompt is empty"),
         (["a ball", "--size", "abc"], "'abc' is not WIDTHxHEIGHT"),
         (["a ball", "--size", "64x"], "WIDTHxHEIGHT"),
         (["a ball", "--size", "70x64"], "try 64 or 80"),
         (["a ball", "--size", "64x-16"], "try 16"),
         (["a ball", "--frames", "16"], "try 13 or 17"),
         (["a ball", "--frames", "many"], "--frames"),
+        (["a ball", "--frames", "-4"], "try 1"),
+        (["a ball", "--frames", str(10**400 + 1)], "make it smaller, shorter"),
+        (["a ball", "--size", "160000x160000"], "make it smaller, shorter"),
+        (["a ball", "--size", "1024x1024", "--frames", "33", "--scale", "1"], "over the limit"),
+        (["a ball", "--scale", "1000"], "less enlarged (--scale)"),
+        (["a ball", "--guidance", "nan"], "guidance is a number"),
+        (["a ball", "--guidance", "inf"], "guidance is a number"),
+        (["a ball", "--steps", str(10**12)], "at most 1000"),
         (["a ball", "--steps", "0"], "at least one step"),
         (["a ball", "--scale", "0"], "--scale"),
         (["a ball", "--seed", "-1"], "whole number from 0"),
@@ -93,9 +113,10 @@ def test_generate_in_a_process_of_its_own(weights, sora, tmp_path):
         (["a ball", "-o", "a.png"], "--frames 1"),
         (["a ball", "-o", "nowhere/a.mp4"], "nowhere"),
         (["a ball", "-o", "folder.mp4"], "it is a folder"),
+        (["a ball", "-o", "."], "the folder is not empty"),
         (["a ball", "--weights", "nowhere"], "no weights at nowhere"),
         ([], "required: prompt"),
-        (["a", "ball"], "unrecognized arguments: ball"),
+        (["a", "red", "ball", *SMALL], 'quotes: minisora generate "a red ball"'),
     ],
 )
 def test_generate_refuses_in_one_line(weights, tmp_path, monkeypatch, capsys, words, told):
@@ -112,6 +133,56 @@ def test_a_closed_folder_is_told_before_the_work(weights, tmp_path, monkeypatch,
     line = refused(capsys, "train", "vae", "--preset", "smoke", "--out", tmp_path)
     assert f"cannot write weights into {tmp_path}" in line
     assert os.listdir(tmp_path) == []
+    (tmp_path / "file").touch()
+    line = refused(capsys, "train", "vae", "--preset", "smoke", "--out", tmp_path / "file")
+    assert "it is a file" in line
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """No file may grow beyond 20 kB: the system refuses, as it does where no space is left."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # Python leaves half of a module's
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["generate", "a ball", *SMALL, "--scale", "8", "-o", "a.gif"],
+        ["generate", "a ball", *SMALL, "--scale", "60", "-o", "pictures"],
+        ["film", "-o", "a.webp"],
+        ["film", "--count", "2", "--size", "256x256", "-o", "films"],
+        ["train", "vae", "--preset", "smoke", "--seed", "4", "--out", "mine"],
+    ],
+    ids=["file", "pictures", "film", "films", "train"],
+)
+def test_a_disk_that_fills_up(weights, tmp_path, monkeypatch, capsys, full_disk, words):
+    monkeypatch.chdir(tmp_path)
+    if words[0] == "generate":
+        words = [*words, "--weights", weights]
+    with pytest.raises(SystemExit) as stop:
+        main([*map(str, words)])
+    assert stop.value.code == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.match("minisora: error: .*(File too large|is the disk full)", last), last
+    assert [*tmp_path.rglob("*")] in ([], [tmp_path / "mine"])
+    assert not list(cache_folder().rglob(f"{UNFINISHED}*"))
+
+
+def test_too_little_memory_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for problem in (MemoryError(), RuntimeError("[enforce fail]\n can't allocate memory: 9 bytes")):
+
+        def fails(*_, problem=problem, **__):
+            raise problem
+
+        monkeypatch.setattr(world, "render", fails)
+        assert "memory" in refused(capsys, "film")
+    assert os.listdir() == []
 
 
 def test_damaged_weights_are_told(weights, tmp_path, capsys):
@@ -120,6 +191,11 @@ def test_damaged_weights_are_told(weights, tmp_path, capsys):
         (tmp_path / f"{kind}.safetensors").write_bytes(whole[: len(whole) // 2])
     line = refused(capsys, "generate", "a ball", "--weights", tmp_path, "-o", tmp_path / "a.mp4")
     assert "vae.safetensors is damaged" in line and not (tmp_path / "a.mp4").exists()
+    changed = bytearray((weights / "vae.safetensors").read_bytes())
+    changed[-9] ^= 1
+    (tmp_path / "vae.safetensors").write_bytes(changed)
+    line = refused(capsys, "generate", "a ball", "--weights", tmp_path, "-o", tmp_path / "a.mp4")
+    assert "vae.safetensors was changed" in line and not (tmp_path / "a.mp4").exists()
 
 
 def test_a_long_prompt_is_cut_with_one_line(weights, tmp_path, capsys):
@@ -178,7 +254,7 @@ def test_film_refuses_in_one_line(tmp_path, monkeypatch, capsys, words, told):
 
 
 def test_eval_measures_the_vae(weights, capsys):
-    main(["eval", "--clips", "2", "--weights", str(weights)])
+    main(["eval", "--clips", "2", "--prompts", "0", "--weights", str(weights)])
     assert re.search(r"2 held-out clips: mean PSNR \d+\.\d\d dB", capsys.readouterr().out)
     assert "--clips must be 1 or more" in refused(capsys, "eval", "--clips", "0")
 
@@ -235,6 +311,22 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path, weights):
     losses = [[r.loss for r in recipes.read_curve(f / "vae.csv")] for f in (tmp_path, weights)]
     assert losses[0] == losses[1]
     assert not log.exists()
+
+
+def test_a_finished_training_is_not_repeated(tmp_path, weights, monkeypatch, capsys):
+    words = ["train", "vae", "--preset", "smoke", "--out", str(tmp_path)]
+    begun = []
+    monkeypatch.setattr(recipes, "watch", lambda *_: begun.append(True))  # returns no record
+    for end in ("safetensors", "json"):
+        assert "begins again" in refused(capsys, *words) and begun.pop()
+        (tmp_path / f"vae.{end}").write_bytes((weights / f"vae.{end}").read_bytes())
+    main(words)
+    assert not begun and "already finished; --restart trains again" in capsys.readouterr().out
+    refused(capsys, *words, "--restart")
+    refused(capsys, *words, "--seed", "1")
+    recipes.save_model(tmp_path / "vae.safetensors", VAE(presets.PRESETS["vae"]["smoke"].config))
+    refused(capsys, *words)  # these are other weights
+    assert len(begun) == 3
 
 
 def test_stopping_in_the_last_step_is_finishing(tmp_path, weights, monkeypatch):

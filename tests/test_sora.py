@@ -10,10 +10,11 @@ import minisora
 from minisora.dit import DiT, DiTConfig
 from minisora.sora import Sora
 from minisora.vae import VAE, VAEConfig
-from minisora.video import Video
+from minisora.video import Video, tensor_to_frames
 
 PROMPT = "a red sphere bounces, the camera orbits left"
 FAST = dict(width=48, height=32, frames=5, steps=3)
+SMALLEST = dict(width=16, height=16, frames=1, steps=1)
 
 
 def difference(one, two) -> float:
@@ -136,7 +137,16 @@ def test_an_image_is_one_frame(sora):
         (dict(width=4096, height=4096), ("17 frames of 4096x4096", "4096", "smaller or shorter")),
         (dict(frames=100001), ("100001 frames", "smaller or shorter")),
         (dict(steps=0), ("at least one step", "0")),
+        (dict(steps=10**9), ("at most 1000",)),
         (dict(solver="rk4"), ("'rk4'", "euler, heun")),
+        (dict(guidance=float("nan")), ("guidance", "nan")),
+        (dict(guidance=float("-inf")), ("guidance", "-inf")),
+        (dict(width=64.0), ("whole numbers", "64.0")),
+        (dict(frames="17"), ("whole numbers", "'17'")),
+        (dict(width=16 * 10**400), ("over the limit", "smaller or shorter")),
+        (dict(seed=-1), ("seed -1", "whole number from 0")),
+        (dict(seed=2**70), ("seed", "whole number from 0")),
+        (dict(seed="3"), ("seed '3'",)),
     ],
 )
 def test_what_does_not_fit_is_told_with_what_would(sora, refuses, options, words):
@@ -150,12 +160,46 @@ def test_nothing_to_read_is_told(sora, refuses, prompt):
         sora.generate(prompt, **FAST)
 
 
-def test_a_long_prompt_is_cut_with_a_warning(sora):
+def test_a_long_prompt_is_cut_with_a_warning(sora, tmp_path):
+    prompt = ("a red ball and " * 700)[:10_000]
     with pytest.warns(UserWarning, match="cut off"):
-        video = sora.generate("a red ball and " * 40, steps=1, width=16, height=16, frames=1)
-    assert video.caption == "a red ball and " * 40
+        video = sora.generate(prompt, **SMALLEST)
+    video.save(tmp_path / "a.mp4", scale=4)
+    assert video.caption == prompt == Video.load(tmp_path / "a.mp4").caption
 
 
-def test_it_computes_on_the_models_device_without_gradients(sora):
+SCRIPTS = {
+    "emoji": "🔴⚽ bounces",
+    "cyrillic": "красный мяч",
+    "japanese": "赤いボールが弾む",
+    "arabic": "كرة حمراء",
+    "control": "a\0red\x07 ball\x1b[31m\r\n",
+    "surrogate": "\udcff a ball",  # an argument that was not UTF-8
+}
+
+
+@pytest.mark.parametrize("prompt", SCRIPTS.values(), ids=SCRIPTS)
+def test_any_script_is_read_and_kept(sora, tmp_path, prompt):
+    video = sora.generate(prompt, seed=0, **SMALLEST)
+    video.save(tmp_path / "a.mp4", scale=4)
+    assert Video.load(tmp_path / "a.mp4").caption == prompt
+    assert "<video" in video._repr_html_()
+
+
+def test_numpys_numbers_are_numbers(sora):
+    sizes = dict(width=np.int64(16), height=np.int32(16), frames=np.int64(1))
+    video = sora.generate("a ball", steps=1, seed=np.int64(3), guidance=np.float32(2), **sizes)
+    assert video.provenance["width"] == 16 and video.provenance["seed"] == 3
+
+
+def test_it_computes_on_the_models_device(sora):
     assert sora.device == torch.device("cpu")
-    assert not sora.decode(torch.zeros(1, 16, 1, 2, 2)).requires_grad
+
+
+def test_frames_decoded_a_few_at_a_time_are_those_decoded_at_once(sora):
+    z = torch.randn(2, 16, 11, 2, 4, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        whole = sora.vae.decoder(z * sora.vae.latent_std + sora.vae.latent_mean)
+    frames = sora.decode(z)
+    assert frames.shape == (2, 41, 16, 32, 3)
+    assert np.abs(frames.astype(int) - tensor_to_frames(whole)).max() <= 1  # sums in another order

@@ -174,6 +174,31 @@ def test_webp_and_png_are_exact_and_jpg_is_close(tmp_path):
         assert picture.fps == 8.0
 
 
+def test_a_folder_of_pngs_gives_back_the_video(tmp_path):
+    video = clip(fps=12.5)
+    (tmp_path / "empty").mkdir()
+    for name in ("new", "empty"):
+        video.save(f"{tmp_path / name}{os.sep}", scale=2)
+        again = Video.load(tmp_path / name)
+        np.testing.assert_array_equal(again.frames, video.frames.repeat(2, 1).repeat(2, 2))
+        assert (again.fps, again.provenance) == (12.5, ORIGIN)
+        assert len(Video.load(tmp_path / name, max_frames=2)) == 2
+        names = sorted(os.listdir(tmp_path / name))
+        assert names == [*(f"{i:04d}.png" for i in range(5)), "video.json"]
+
+
+def test_anybodys_folder_of_pngs(tmp_path):
+    for number in (10, 9, 100):
+        picture = np.full((1, 4, 6, 3), number, np.uint8)
+        (tmp_path / f"frame{number}.png").write_bytes(encode(Video(picture), ".png"))
+    (tmp_path / "video.json").write_text("[not ours")
+    video = Video.load(tmp_path)
+    assert video.frames[:, 0, 0, 0].tolist() == [9, 10, 100] and video.fps == 8.0
+    (tmp_path / "frame11.png").write_bytes(encode(clip(t=1), ".png"))  # of another size
+    with pytest.raises(ValueError, match="cannot read .*frame11.png|cannot read"):
+        Video.load(tmp_path)
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".webm", ".gif", ".webp"])
 def test_still_and_single_frame_videos_keep_their_length(tmp_path, suffix):
     for t in (1, 6):
@@ -281,18 +306,29 @@ def test_another_programs_comment_is_not_provenance(tmp_path):
 def test_save_says_what_is_wrong_and_leaves_nothing(tmp_path):
     for name, problem, expected in (
         ("a.xyz", ValueError, ".mp4"),
-        ("noending", ValueError, ".webm"),
         ("a.png", ValueError, "one frame and this video has 5"),
-        ("nowhere/a.mp4", FileNotFoundError, "no folder"),
+        ("nowhere/a.mp4", ValueError, "no folder"),
+        ("nowhere/pictures", ValueError, "no folder"),
     ):
         with pytest.raises(problem) as error:
             clip().save(tmp_path / name)
         assert expected in message(error) and name in message(error)
-    for scale in (0, 1.5):
+    for scale in (0, 1.5, float("nan"), 10_000):
         with pytest.raises(ValueError) as error:
             clip().save(tmp_path / "a.mp4", scale=scale)
         assert "scale" in message(error)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path):
+    for name in ("full", "file"):
+        (tmp_path / "full").mkdir(exist_ok=True)
+        (tmp_path / "full" / "mine").touch()
+        (tmp_path / "file").touch()
+        with pytest.raises(ValueError, match="not empty|it is a file"):
+            clip().save(tmp_path / name)
+    assert sorted(os.listdir(tmp_path)) == ["file", "full"]
+    assert os.listdir(tmp_path / "full") == ["mine"]
 
 
 def test_an_encoder_that_refuses_is_one_line(tmp_path):
@@ -331,6 +367,9 @@ def test_a_disk_that_fills_up_leaves_the_old_file_alone(tmp_path, monkeypatch, s
     assert os.listdir(tmp_path) == [path.name]
     with open(path, "rb") as file:
         assert file.read() == b"the old file"
+    with pytest.raises(OSError, match="No space left"):
+        clip().save(tmp_path / "folder")
+    assert os.listdir(tmp_path) == [path.name]
 
 
 def test_an_encoder_that_dies_half_way_leaves_nothing(tmp_path, monkeypatch):
