@@ -187,7 +187,14 @@ def test_an_unknown_solver_is_told_the_known_ones():
         walk(growth, solver="rk4")
 
 
-@pytest.mark.parametrize("steps", [0, -3])
-def test_no_steps_are_too_few(steps):
-    with pytest.raises(ValueError, match=f"^sampling takes at least one step, not {steps}$"):
+@pytest.mark.parametrize("steps", [0, -3, 1001])
+def test_no_steps_are_too_few_and_thousands_too_many(steps):
+    told = f"^sampling takes at least one step and at most 1000, not {steps}$"
+    with pytest.raises(ValueError, match=told):
         walk(growth, steps=steps)
+
+
+@pytest.mark.parametrize("guidance", [float("nan"), float("inf"), -101.0])
+def test_guidance_is_a_number_that_makes_sense(guidance):
+    with pytest.raises(ValueError, match=f"^guidance is a number up to 100 .*, not {guidance}$"):
+        walk(growth, guidance=guidance)
