@@ -25,7 +25,7 @@ from minisora.widgets import png
 from minisora.world import sample_scene
 
 EXAMPLES = (
-    "a red sphere bounces on a checkered floor, the camera orbits left",
+    "a red sphere bounces on a checkered floor by day, the camera orbits left",
     "a large blue cube spins on grass at night",
     "a yellow cone falls and lands on sand at sunset",
     "a purple ring rolls right leaving a painted trail on snow",

@@ -114,7 +114,7 @@ def play(clips: dict[str, Video], columns: int = 5, every: int = 8) -> None:
     style += "; zoom: 0.6; font-size: 22px; line-height: 1.5"
     players = "".join(clip._repr_html_() for clip in named)
     view = ipywidgets.HTML(f'<div style="{style}">{players}</div>')
-    show(view, filmstrip(named, every), kind="jpeg")
+    show(view, filmstrip(named, every, scale=0.8), kind="jpeg")
 
 
 def tiles(colors: np.ndarray, on_click: Callable[[int, int], None]) -> ipywidgets.GridBox:
