@@ -13,12 +13,14 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
 
 from minisora import presets, recipes, train
 from minisora.checkpoints import load_progress
@@ -30,6 +32,7 @@ def training(kind, cache, out):
     os.environ["MINISORA_CACHE"] = str(cache)
     with open(os.devnull, "w") as nowhere:
         sys.stdout = sys.stderr = nowhere
+        tqdm.set_lock(threading.RLock())  # its own one would leak a semaphore at every kill
         smoke = presets.PRESETS[kind]["smoke"]
         presets.PRESETS[kind]["smoke"] = replace(smoke, steps=16, check_every=2)
         train.loop = partial(train.loop, save_every=2)
