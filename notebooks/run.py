@@ -33,9 +33,8 @@ def execute(notebook: nbformat.NotebookNode, preset: str, timeout: int = 1200) -
         nbclient.exceptions.CellExecutionError: a cell failed.
     """
     os.environ["MINISORA_PRESET"] = preset
-    client = NotebookClient(
-        notebook, timeout=timeout, kernel_name="python3", resources={"metadata": {"path": HERE}}
-    )
+    about = dict(kernel_name="python3", resources={"metadata": {"path": HERE}})
+    client = NotebookClient(notebook, timeout=timeout, coalesce_streams=True, **about)
     client.execute()
 
 

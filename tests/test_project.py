@@ -55,9 +55,10 @@ def floors():
 
 def test_conda_and_pip_ask_for_the_same():
     below = read("environment.yml").partition("dependencies:")[2]
-    listed = re.findall(r"^  - ((?!python=|pip\b)\S+)", below, re.M)
+    listed = re.findall(r"^ +- ((?!python=|pip\b|-e)\S+)", below, re.M)
     conda = {line.name: line.specifier for line in map(Requirement, listed)}
     conda["torch"] = conda.pop("pytorch")
+    conda["playwright"] = conda.pop("playwright-python")
     assert conda == floors()
 
 
@@ -154,7 +155,7 @@ def test_the_package_stays_small():
     long = {name: n for name, source in sources.items() if (n := len(source.splitlines())) > 300}
     assert not long, f"over 300 lines: {long}"
     total = sum(map(lines_of_code, sources.values()))
-    assert total < 4000, f"{total} lines of code in minisora/"
+    assert total < 5000, f"{total} lines of code in minisora/"
 
 
 # --- fit to share
