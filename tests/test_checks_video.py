@@ -46,6 +46,7 @@ WRONG = [
     (check.to_pixels, lambda x: levels(x).round().byte().reshape(*x.shape[1:], 3), "reshape cuts"),
     (check.to_pixels, lambda x: moved(levels(x).clamp(0, 255).byte()), "one too low"),
     (check.to_pixels, lambda x: moved((x * 255).clamp(0, 255).round().byte()), "x is level"),
+    (check.to_pixels, lambda x: moved((128 * x + 128).clamp(0, 255).round().byte()), "too high"),
     (check.to_pixels, lambda x: moved(levels(x).round().int().byte()), "clamp"),
     (check.apparent_turns, lambda w, fps: w % fps, "1/8 backwards"),
     (check.apparent_turns, lambda w, fps: turns(w, fps) / fps, "turns a frame"),

@@ -35,6 +35,9 @@ def to_pixels(attempt) -> None:
             "all the right numbers, in the wrong places: reshape cuts the same row of numbers "
             "into other pieces, rearrange moves the axes"
         )
+    assert worst != 1 or (got <= frames).all(), (
+        "some levels come back one too high: 255 steps lie between -1 and 1, so 127.5, not 128"
+    )
     assert worst != 1, (
         "some levels come back one too low: 254.99998 became 254; round before .byte()"
     )
