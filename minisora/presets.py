@@ -1,5 +1,7 @@
-"""Recipes: a few named presets for each model. smoke: seconds; cpu: minutes; gpu: one card;
-speedrun: the shortest way to a stated score (speedrun.py)."""
+"""Recipes: a few named presets for each model.
+
+smoke: seconds; cpu: minutes; gpu: one card; speedrun: a stated score in little time.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ PRESETS = {
         "smoke": Preset(DiTConfig(width=64, depth=2, heads=4), _TINY, 4, 20, 8, 10, warmup=5),
         "cpu": Preset(DiTConfig(), _CLIPS, 32, 4400, 128, 200, **_LONG),
         "speedrun": Preset(DiTConfig(), (Size(6000),), 32, 1200, 64, 200, **_LONG),
-        "gpu": Preset(DiTConfig(width=512, depth=12, heads=16), _CLIPS, 128, 20000, 256, 500, **_LONG),
+        "gpu": Preset(
+            DiTConfig(width=512, depth=12, heads=16), _CLIPS, 128, 20000, 256, 500, **_LONG
+        ),
     },
     "judge": {
         "smoke": Preset(JudgeConfig(width=48, depth=1, heads=2), _TINY[:1], 4, 20, 8, 10, warmup=5),
