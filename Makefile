@@ -10,6 +10,7 @@ help:  ## show this list
 
 demo: .venv/ready  ## film a sentence with the shipped weights: demo.mp4
 	$(BIN)/minisora generate "a red sphere bounces on a checkered floor, the camera orbits left" --seed 0 -o demo.mp4
+	$(BIN)/minisora verify demo.mp4
 
 test: .venv/ready  ## lint, then run every test
 	$(BIN)/ruff check

@@ -1,21 +1,26 @@
-"""The command line: generate, film, train, eval, bench. Heavy imports wait until needed."""
+"""The command line: the words of every command. Heavy imports wait until needed."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import re
-import signal
 import sys
-import time
 import warnings
 from contextlib import suppress
 from pathlib import Path
 
 from minisora import __version__
+from minisora.commands import bench, evaluate, film, generate, learn, prompted, verify
 
-MOST_PIXELS = 20_000_000  # in one filmed clip: it takes about 3 GB
+PRESETS = ("smoke", "cpu", "gpu")
+PROMPTED = {  # command: how many files it takes, its frames if they can be chosen, what it does
+    "animate": (1, 17, "make a picture move: it is the first frame"),
+    "extend": (1, 16, "continue a clip, or make what led to it"),
+    "loop": (1, 12, "make a clip go round"),
+    "connect": (2, 12, "make what leads from one clip to another"),
+    "edit": (1, None, "change what a clip shows and keep how it moves"),
+    "long": (0, None, "make a video of a minute, from one prompt or one for each shot"),
+}
 
 
 def size(text: str) -> tuple[int, int]:
@@ -59,22 +64,13 @@ def build_parser() -> argparse.ArgumentParser:
     make.set_defaults(run=generate)
     example = '"a red sphere bounces, the camera orbits left"'
     make.add_argument("prompt", nargs="+", help=f"a sentence in quotes, such as {example}")
-    kinds = "mp4, webm, gif, webp; png and jpg for one frame; no ending: a folder of PNGs"
-    make.add_argument(
-        "-o", "--out", type=Path, default="out.mp4", metavar="FILE", help=f"{kinds} (out.mp4)"
-    )
     pixels = "in pixels, multiples of 16 (64x64)"
     make.add_argument("--size", type=size, default="64x64", metavar="WIDTHxHEIGHT", help=pixels)
     frames = "1, 5, 9, 13, 17 …; 8 are a second (17)"
     make.add_argument("--frames", type=int, default=17, help=frames)
-    make.add_argument("--steps", type=int, default=25, help="of the sampler (25)")
-    make.add_argument("--guidance", type=float, default=3.0, help="how strictly to follow (3)")
-    make.add_argument("--solver", choices=("euler", "heun"), default="euler")
-    make.add_argument("--negative", metavar="PROMPT", help="what is not wanted")
-    make.add_argument("--seed", type=seed, help="repeats a video exactly; drawn if left out")
-    make.add_argument("--scale", type=int, default=4, help="enlarge the file's pixels (4)")
-    make.add_argument("--weights", type=Path, metavar="DIR", help="a folder of your own weights")
-    make.add_argument("--device", type=device, default="auto", help="cpu, cuda or auto")
+    add_making(make)
+    for name in PROMPTED:
+        add_prompted(commands, name)
 
     studio = commands.add_parser("film", help="film scenes of the small world, with their captions")
     studio.set_defaults(run=film)
@@ -88,11 +84,90 @@ def build_parser() -> argparse.ArgumentParser:
     studio.add_argument("--size", type=size, metavar="WIDTHxHEIGHT", help=pixels)
     studio.add_argument("--frames", type=int, default=17)
     studio.add_argument("--fps", type=float, default=8.0, help="frames a second (8)")
+    add_saving(studio)
 
+    check = commands.add_parser("verify", help="read a file's content credentials, who made it how")
+    check.set_defaults(run=verify)
+    kinds = "mp4, gif, webp, png, jpg, or a folder of PNGs"
+    check.add_argument("file", type=Path, metavar="FILE", help=kinds)
+    told = "pass only a signer that a --root vouches for"
+    check.add_argument("--trusted", action="store_true", help=told)
+    told = "a PEM file of certificates to trust"
+    check.add_argument("--root", type=Path, action="append", default=[], metavar="FILE", help=told)
+    add_measuring(commands)
+
+    train = commands.add_parser("train", help="train one of the models")
+    train.set_defaults(run=learn)
+    train.add_argument("model", choices=("vae", "dit", "judge"))
+    about = "smoke: seconds; cpu: two cores, minutes; gpu: one card"
+    train.add_argument("--preset", choices=PRESETS, default="cpu", help=about)
+    train.add_argument("--seed", type=seed, default=0)
+    where = "where the weights go (default: weights)"
+    train.add_argument("--out", type=Path, metavar="DIR", help=where)
+    train.add_argument("--restart", action="store_true", help="forget an interrupted training")
+    train.add_argument("--device", type=device, default="auto", help="cpu, cuda or auto")
+    return parser
+
+
+def add_making(command: argparse.ArgumentParser) -> None:
+    """Add what all commands that make a video have: its file and how the sampler works."""
+    kinds = "mp4, webm, gif, webp; png and jpg for one frame; no ending: a folder of PNGs"
+    command.add_argument(
+        "-o", "--out", type=Path, default="out.mp4", metavar="FILE", help=f"{kinds} (out.mp4)"
+    )
+    command.add_argument("--steps", type=int, default=25, help="of the sampler (25)")
+    command.add_argument("--guidance", type=float, default=3.0, help="how strictly to follow (3)")
+    command.add_argument("--solver", choices=("euler", "heun"), default="euler")
+    command.add_argument("--negative", metavar="PROMPT", help="what is not wanted")
+    repeat = "repeats a video exactly; drawn if left out"
+    command.add_argument("--seed", type=seed, help=repeat)
+    command.add_argument("--scale", type=int, default=4, help="enlarge the file's pixels (4)")
+    add_saving(command)
+    command.add_argument("--weights", type=Path, metavar="DIR", help="a folder of your own weights")
+    command.add_argument("--device", type=device, default="auto", help="cpu, cuda or auto")
+
+
+def add_saving(command: argparse.ArgumentParser) -> None:
+    """Add what a file tells about its origin."""
+    told = "sign the file without prompt, seed and model"
+    command.add_argument("--private", action="store_true", help=told)
+    command.add_argument("--mark", action="store_true", help="draw AI into a corner")
+
+
+def add_prompted(commands, name: str) -> None:
+    """Add a command that is prompted with pictures or videos, or rolls on."""
+    files, frames, about = PROMPTED[name]
+    command = commands.add_parser(name, help=about)
+    command.set_defaults(run=prompted, files=[])
+    if files:
+        kinds = "png, jpg, gif, mp4 … of any size and speed, or a folder of PNGs"
+        command.add_argument("files", nargs=files, metavar="FILE", help=kinds)
+    words = "what is to be seen, in quotes" + ("; one for each shot" if name == "long" else "")
+    command.add_argument("prompt", nargs="+", help=words)
+    if frames:
+        told = f"{'in all' if name == 'animate' else 'to add'}; 8 are a second ({frames})"
+        command.add_argument("--frames", type=int, default=frames, help=told)
+    if name == "extend":
+        ways = ("forward", "backward")
+        command.add_argument("--direction", choices=ways, default="forward")
+    if name == "edit":
+        told = "0: nothing changes; 1: nothing is kept (0.6)"
+        command.add_argument("--strength", type=float, default=0.6, help=told)
+    if name == "long":
+        command.add_argument("--seconds", type=float, default=60.0, help="up to 600 (60)")
+    told = "in pixels, multiples of 16 (64x64" + ("" if name == "long" else ", or of like shape")
+    command.add_argument("--size", type=size, metavar="WIDTHxHEIGHT", help=f"{told})")
+    add_making(command)
+
+
+def add_measuring(commands) -> None:
+    """Add the commands that measure."""
     score = commands.add_parser("eval", help="measure the weights on held-out combinations")
     score.set_defaults(run=evaluate)
     score.add_argument("--clips", type=int, default=500, help="for the VAE's PSNR (500)")
     score.add_argument("--prompts", type=int, default=0, help="for the judge; 0: none (0)")
+    told = "cases of animating, extending, looping …; 0: none (0)"
+    score.add_argument("--tasks", type=int, default=0, help=told)
     score.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
     score.add_argument(
         "--pictures", type=Path, metavar="DIR", help="also make heldout.png and hero.gif there"
@@ -102,177 +177,10 @@ def build_parser() -> argparse.ArgumentParser:
 
     speed = commands.add_parser("bench", help="measure speed in shares of this machine's peak")
     speed.set_defaults(run=bench)
-    speed.add_argument("--preset", choices=("smoke", "cpu", "gpu"), default="cpu")
+    speed.add_argument("--preset", choices=PRESETS, default="cpu")
     speed.add_argument("--quick", action="store_true", help="fewer figures, less exact")
     speed.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
     speed.add_argument("--device", type=device, default="auto", help="cpu, cuda or auto")
-
-    train = commands.add_parser("train", help="train one of the models")
-    train.set_defaults(run=learn)
-    train.add_argument("model", choices=("vae", "dit", "judge"))
-    train.add_argument(
-        "--preset",
-        choices=("smoke", "cpu", "gpu"),
-        default="cpu",
-        help="smoke: seconds; cpu: two cores, minutes; gpu: one card",
-    )
-    train.add_argument("--seed", type=seed, default=0)
-    train.add_argument(
-        "--out", type=Path, metavar="DIR", help="where the weights go (default: weights)"
-    )
-    train.add_argument("--restart", action="store_true", help="forget an interrupted training")
-    train.add_argument("--device", type=device, default="auto", help="cpu, cuda or auto")
-    return parser
-
-
-def generate(args: argparse.Namespace) -> None:
-    """Make one video and say where it is."""
-    began, (width, height), prompt = time.perf_counter(), args.size, " ".join(args.prompt)
-    if len(args.prompt) > 1:
-        raise ValueError(f'put the prompt in quotes: minisora generate "{prompt}"')
-    from tqdm import tqdm
-
-    from minisora import sora as models
-    from minisora.codecs import check_output
-    from minisora.text import split
-
-    check_output(args.out.expanduser(), args.frames, height, width, args.scale)
-    split(prompt)  # an empty one is told before the weights are read
-    if args.negative:
-        split(args.negative)
-    sora = models.load(args.weights, args.device)
-    sora.check_size(width, height, args.frames)
-    print(f"making {args.frames} frames of {width}x{height} on {sora.device}: {prompt[:200]!r}")
-    with tqdm(total=args.steps, unit="step", disable=None, leave=False) as bar:
-        video = sora.generate(
-            prompt,
-            width=width,
-            height=height,
-            frames=args.frames,
-            steps=args.steps,
-            guidance=args.guidance,
-            solver=args.solver,
-            negative=args.negative,
-            seed=args.seed,
-            on_step=lambda step: bar.update(),
-        )
-    video.save(args.out, scale=args.scale)
-    seconds = time.perf_counter() - began
-    shown = f", each pixel shown {args.scale}x{args.scale}" if args.scale > 1 else ""
-    print(
-        f"{args.out}: {video.seconds:.1f} s of video{shown}; seed {video.provenance['seed']}; "
-        f"took {seconds:.1f} s"
-    )
-
-
-def film(args: argparse.Namespace) -> None:
-    """Film one scene into a file, or several into a folder."""
-    from tqdm import tqdm
-
-    from minisora import data, world
-    from minisora.codecs import check_output
-    from minisora.files import write_whole
-
-    count = 1 if args.count is None else args.count
-    if count < 1:
-        raise ValueError(f"--count must be 1 or more, not {count}")
-    width, height = args.size or ((256, 256) if args.count is None else (64, 64))
-    if min(args.frames, width, height) < 1 or not 0 < args.fps < float("inf"):
-        raise ValueError(
-            f"cannot film {args.frames} frames of {width}x{height} at {args.fps:g} frames a "
-            "second: all must be positive"
-        )
-    if args.frames * width * height > MOST_PIXELS:
-        raise ValueError(
-            f"{args.frames} frames of {width}x{height} are over {MOST_PIXELS / 1e6:.0f} million "
-            "pixels, too many to film at once; make it smaller or shorter"
-        )
-    shape = dict(frames=args.frames, width=width, height=height, fps=args.fps)
-    if args.count is None:
-        out = args.out or Path("film.mp4")
-        check_output(out.expanduser(), args.frames, height, width)
-        scene = world.sample_scene(args.seed, args.split, args.objects)
-        print(f"filming {args.frames} frames of {width}x{height}: {scene.caption}")
-        world.render(scene, **shape).save(out)
-        print(f"{out}: {args.frames / args.fps:.1f} s of video")
-        return
-    out = args.out or Path("film")
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise ValueError(f"{out} exists already and is not an empty folder; choose another")
-
-    def write(folder: Path) -> None:
-        clips = data.film(count, args.split, args.seed, args.objects, **shape)
-        files = data.write_folder(folder, ((scene.caption, clip) for scene, clip in clips))
-        for _ in tqdm(files, "filming", count, unit="clip", disable=None):
-            pass
-
-    write_whole(out, write, folder=True)
-    print(f"{out}: {count} clips with their captions in metadata.jsonl")
-
-
-def evaluate(args: argparse.Namespace) -> None:
-    """Print figures on held-out clips and prompts, and make the pictures of the README."""
-    from minisora import evaluate as measures
-    from minisora import sora as models
-    from minisora.files import write_whole
-
-    if args.clips < 1:
-        raise ValueError(f"--clips must be 1 or more, not {args.clips}")
-    if args.prompts and args.prompts < 4:
-        raise ValueError(f"--prompts must be 0 or at least 4, not {args.prompts}")
-    if args.json and args.json.is_dir():
-        raise ValueError(f"cannot write {args.json}: it is a folder")
-    sora = models.load(args.weights, args.device)
-    judge = measures.load_judge(args.weights).to(sora.device) if args.prompts else None
-    scores, inside = measures.compress_held_out(sora, args.clips)
-    low, high = scores.quantile(0.1), scores.quantile(0.9)
-    print(f"VAE, {args.clips} held-out clips: mean PSNR {scores.mean():.2f} dB", end=" ")
-    print(f"(a tenth below {low:.2f}, a tenth above {high:.2f}); objects {inside.mean():.2f} dB")
-    found = dict(model=sora.model, clips=args.clips, psnr=scores.mean().item())
-    found["psnr_objects"] = inside.mean().item()
-    if judge:
-        found |= measures.measure(sora, judge, args.prompts)
-        print(measures.as_text(found))
-    if args.json:
-        text = json.dumps(found, indent=2) + "\n"
-        write_whole(args.json, lambda path: path.write_text(text, encoding="utf-8"))
-    if args.pictures:
-        args.pictures.mkdir(parents=True, exist_ok=True)
-        measures.sheet(sora, args.pictures / "heldout.png")
-        measures.hero(sora, args.pictures / "hero.gif")
-        print(f"{args.pictures}: heldout.png and hero.gif")
-
-
-def bench(args: argparse.Namespace) -> None:
-    """Print how fast this machine runs minisora."""
-    from minisora import bench as speed
-
-    speed.run(args.preset, args.device, args.quick, args.json)
-
-
-def learn(args: argparse.Namespace) -> None:
-    """Train one of the models, with a progress bar; Ctrl-C saves, the same command goes on."""
-    from minisora import recipes
-
-    stop, out = [], args.out or Path("weights")
-
-    def interrupt(*_) -> None:
-        if stop:  # the second time, or while filming
-            raise KeyboardInterrupt
-        stop.append(True)
-        told = b"\nstopping after this step; Ctrl-C again stops at once\n"
-        os.write(2, told)  # the bar may be in the middle of a print
-
-    print(f"training the {args.model}, preset {args.preset}; its weights go to {out}")
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        done = recipes.run(args.model, args.preset, args.seed, out, args.device, args.restart, stop)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if not done:
-        print("\nstopped and saved; the same command goes on from here")
-        sys.exit(130)
-    print(f"{out / args.model}.safetensors, with its card and curve beside it")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minisora.credentials import MEDIA, recall, sign, statement, told
+from minisora.signer import identity
+
 if TYPE_CHECKING:
     from minisora.video import Video
 
@@ -80,17 +83,25 @@ def check_output(path: Path, t: int, h: int, w: int, scale: int = 1) -> None:
     for wrong, problem in problems:
         if wrong:
             raise ValueError(f"cannot write {path}: {problem}")
+    if suffix in MEDIA or not suffix:
+        identity()  # makes the key, or says why nothing can be signed
 
 
-def write(video: Video, path: Path, scale: int = 1) -> None:
-    """Write a clip to a file, or each of its frames as a PNG into an existing folder."""
+def write(video: Video, path: Path, scale: int = 1, private: bool = False) -> None:
+    """Write a clip to a file, or each of its frames as a PNG into an existing folder; signed."""
+    shown = replace(video, provenance=statement(video.provenance, private))
+
+    def signed(part: Video, suffix: str) -> bytes:
+        data = encode(part, suffix, scale)
+        return sign(data, suffix, video.provenance, private) if suffix in MEDIA else data
+
     if not path.is_dir():
-        path.write_bytes(encode(video, path.suffix.lower(), scale))
+        path.write_bytes(signed(shown, path.suffix.lower()))
         return
     for i, frame in enumerate(video.frames):
-        picture = replace(video, frames=frame[None])
-        (path / f"{i:04d}.png").write_bytes(encode(picture, ".png", scale))
-    about = {"fps": video.fps, "provenance": video.provenance}
+        picture = signed(replace(shown, frames=frame[None]), ".png")
+        (path / f"{i:04d}.png").write_bytes(picture)
+    about = {"fps": video.fps, "provenance": shown.provenance}
     (path / ABOUT).write_text(json.dumps(about, indent=2), encoding="utf-8")
 
 
@@ -124,7 +135,7 @@ def encode(video: Video, suffix: str = ".mp4", scale: int = 1) -> bytes:
             if target.pixels == "yuv420p":
                 frames = _evened(frames)
                 stream.codec_context.colorspace = BT601
-                container.metadata["comment"] = json.dumps(video.provenance)
+                container.metadata["comment"] = json.dumps(told(video.provenance))
             _encode_into(container, stream, frames, rate)
     except av.error.FFmpegError as error:
         raise ValueError(
@@ -208,7 +219,7 @@ def decode(source: Path, max_frames: int | None = None) -> tuple[np.ndarray, flo
         frames, fps, provenance = read(source, max_frames)
         if not frames:
             raise ValueError("there are no frames in it")
-        return np.stack(frames), fps, provenance
+        return np.stack(frames), fps, told(provenance) | recall(source)
     except (av.error.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(

@@ -184,12 +184,15 @@ def scene_from(row: dict) -> world.Scene:
     return world.Scene(**{**row, "objects": things, "camera": world.Camera(**row["camera"])})
 
 
-def write_folder(folder: str | os.PathLike, clips: Iterator[tuple[str, Video]]) -> Iterator[Path]:
+def write_folder(
+    folder: str | os.PathLike, clips: Iterator[tuple[str, Video]], **saving
+) -> Iterator[Path]:
     """Write captioned clips as a videofolder: 0000.mp4 … beside metadata.jsonl.
 
     Args:
         folder: made if missing; it must be empty.
         clips: captions and videos.
+        saving: of `Video.save`.
 
     Yields:
         Each file as it is written.
@@ -205,7 +208,7 @@ def write_folder(folder: str | os.PathLike, clips: Iterator[tuple[str, Video]]) 
     rows = []
     for i, (text, clip) in enumerate(clips):
         path = folder / f"{i:04d}.mp4"
-        clip.save(path)
+        clip.save(path, **saving)
         rows.append(json.dumps({"file_name": path.name, "text": text}, ensure_ascii=False))
         yield path
     write_whole(table, lambda p: p.write_text("\n".join(rows) + "\n", encoding="utf-8"))

@@ -129,6 +129,8 @@ def shares(exam: Exam) -> dict[str, dict[str, tuple[float, float, float]]]:
 
 def wilson(hits: Tensor, z: float = 1.96) -> tuple[float, float, float]:
     """Return the share of hits (bool `n`) and its 95% interval (Wilson 1927, JASA 22:209)."""
+    if not len(hits):
+        return 0.0, 0.0, 1.0  # nothing is known
     n, p = len(hits), hits.double().mean().item()
     middle = (p + z * z / (2 * n)) / (1 + z * z / n)
     reach = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
@@ -165,13 +167,18 @@ def load_judge(weights: Path | None) -> Judge:
     return load_model(own if own.is_file() else SHIPPED / "judge.safetensors", "judge")
 
 
+def learnt(sora: Sora) -> data.Size:
+    """Return the size that the transformer learnt most from."""
+    ours = (p for p in PRESETS["dit"].values() if p.config == sora.dit.config)
+    return next(ours, PRESETS["dit"]["cpu"]).sizes[0]
+
+
 def measure(sora: Sora, judge: Judge, count: int) -> dict:
     """Return what the judge says of `count` held-out prompts of one object and as many of two.
 
     The clips have the size of those that the transformer learnt most from.
     """
-    ours = (p for p in PRESETS["dit"].values() if p.config == sora.dit.config)
-    size = next(ours, PRESETS["dit"]["cpu"]).sizes[0]
+    size = learnt(sora)
     shape = dict(frames=size.frames, height=size.height, width=size.width)
     exams = {k: examine(sora, judge, count, k, **shape) for k in (1, 2)}
     features, gaps, known = {}, {}, data.bucket(sora.vae, size).latents

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -58,25 +60,30 @@ def sample(
     known: Tensor | None = None,
     shift: float = 3.0,
     starts: Tensor | None = None,
+    begin: float = 1.0,
+    haze: Tensor | None = None,
 ) -> Iterator[Step]:
     """Walk from noise (τ = 1) to data (τ = 0), yielding every step.
 
     Args:
         model: the diffusion transformer.
-        noise: standard normal `b c t h w`, where the walk begins.
+        noise: where the walk begins, `b c t h w`: standard normal, or z at τ = `begin`.
         tokens: captions, int64 `b m`.
         null: the null caption, or what is not wanted (a negative prompt), int64 `1 k` or `b k`.
         steps: of the solver.
         guidance: 1 follows the model, more insists on the caption.
         solver: "euler" follows the velocity; "heun" averages it over both ends of the step
             (Karras et al. 2022, arXiv 2206.00364, algorithm 1), at twice the cost.
-        given: bool `b t`, frames that are known.
-        known: `b c t h w`, their clean latents (elsewhere ignored).
+        given: bool `b t`, frames that are known; they stay as they are at every step.
+        known: `b c t h w`, their latents (elsewhere ignored).
         shift: above 1 spends more of the steps near the noise (`flow.draw_tau`).
         starts: as in `DiT.forward`.
+        begin: τ of the first step; below 1 for the editing of Meng et al. 2022, arXiv 2108.01073.
+        haze: `b t`, τ of the given frames where their latents are slightly noised; None: all 0.
 
     Raises:
-        ValueError: an unknown solver, no step or far too many, or senseless guidance.
+        ValueError: an unknown solver, no step or far too many, senseless guidance, a beginning
+            outside [0, 1], or `given` without `known`.
     """
     if solver not in SOLVERS:
         raise ValueError(f"solver {solver!r} is not one of {', '.join(SOLVERS)}")
@@ -84,14 +91,20 @@ def sample(
         raise ValueError(f"sampling takes at least one step and at most {MOST_STEPS}, not {steps}")
     if not abs(guidance) <= MOST_GUIDANCE:  # nan is not
         raise ValueError(f"guidance is a number up to {MOST_GUIDANCE} (3 is usual), not {guidance}")
+    if not 0 <= begin <= 1:
+        raise ValueError(f"sampling begins at a τ from 0 (data) to 1 (noise), not {begin}")
+    if (given is None) != (known is None):
+        raise ValueError("given and known come together: which frames, and their latents")
     b, _, t = noise.shape[:3]
     free = torch.ones(b, t, device=noise.device) if given is None else (~given).float()
+    haze = 0 if haze is None else haze * (1 - free)
     z = noise if known is None else torch.where(per_frame(free) > 0, noise, known)
-    times = torch.linspace(1, 0, steps + 1)
+    times = torch.linspace(begin / (shift - (shift - 1) * begin), 0, steps + 1)
     times = shift * times / (1 + (shift - 1) * times)
 
     def field(z: Tensor, tau: float) -> Tensor:
-        return guided(model, z, tau * free, tokens, null, guidance, starts) * per_frame(free)
+        v = guided(model, z, tau * free + haze, tokens, null, guidance, starts)
+        return v * per_frame(free)
 
     for i, (now, then) in enumerate(zip(times[:-1].tolist(), times[1:].tolist(), strict=True)):
         v = field(z, now)
@@ -101,3 +114,15 @@ def sample(
             ahead = z + (then - now) * (v + field(ahead, then)) / 2
         z = ahead
         yield Step(i + 1, steps, then, z, guess)
+
+
+def draw_seed(seed: int | None) -> int:
+    """Return the seed, or draw one where there is none.
+
+    Raises:
+        ValueError: it is not a whole number from 0 to 2³² − 1.
+    """
+    seed = random.randrange(2**31) if seed is None else seed
+    if not (isinstance(seed, int | np.integer) and 0 <= seed < 2**32):
+        raise ValueError(f"seed {seed!r} is not a whole number from 0 to {2**32 - 1}")
+    return int(seed)

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import random
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from minisora import __version__
+from minisora import __version__, prompting
 from minisora.checkpoints import SHIPPED, fingerprint, load_model
 from minisora.device import autocast, pick_device
 from minisora.dit import DiT
-from minisora.sampler import Step, sample
+from minisora.sampler import Step, draw_seed, sample
 from minisora.text import batch_tokens, tokenize
 from minisora.vae import VAE
-from minisora.video import Video, tensor_to_frames
+from minisora.video import Video, frames_to_tensor, tensor_to_frames
 
 FPS = 8.0
-MOST_TOKENS = 4096  # patches in one video: attention grows with their square
+MOST_TOKENS = 4096  # patches made at once: attention grows with their square
 
 
 def load(weights: str | os.PathLike | None = None, device: str | None = None) -> Sora:
@@ -51,6 +50,10 @@ class Sora:
             )
         self.vae, self.dit = vae.eval(), dit.eval()
         self.model = fingerprint(vae, dit)
+
+    # images and videos as prompts: the same model, told which frames are given
+    animate, extend, loop = prompting.animate, prompting.extend, prompting.loop
+    connect, fill, edit, long = prompting.connect, prompting.fill, prompting.edit, prompting.long
 
     @property
     def device(self) -> torch.device:
@@ -95,23 +98,14 @@ class Sora:
         if not prompts:
             raise ValueError("the list of prompts is empty: say what is to be seen")
         self.check_size(width, height, frames)
-        tokens = batch_tokens([tokenize(text) for text in prompts], self.device)
-        null = batch_tokens([tokenize(negative) if negative else None], self.device)
-        seed = random.randrange(2**31) if seed is None else seed
-        if not (isinstance(seed, int | np.integer) and 0 <= seed < 2**32):
-            raise ValueError(f"seed {seed!r} is not a whole number from 0 to {2**32 - 1}")
-        seed = int(seed)
+        seed = draw_seed(seed)
         noise = self.draw_noise(len(prompts), width, height, frames, seed)
-        with autocast(self.device):
-            walk = sample(self.dit, noise, tokens, null, steps, guidance, solver)
-            for step in walk:
-                if on_step:
-                    on_step(step)
-        options = dict(width=width, height=height, frames=frames, steps=steps)
-        options |= dict(guidance=guidance, solver=solver, negative=negative)
+        options = dict(steps=steps, guidance=guidance, solver=solver, negative=negative)
+        z = self.denoise(noise, prompts, on_step=on_step, **options)
+        options = dict(width=width, height=height, frames=frames, **options)
         videos = [
             Video(clip, FPS, self.provenance(text, seed + i, options))
-            for i, (clip, text) in enumerate(zip(self.decode(step.z), prompts, strict=True))
+            for i, (clip, text) in enumerate(zip(self.decode(z), prompts, strict=True))
         ]
         return videos[0] if isinstance(prompt, str) else videos
 
@@ -125,6 +119,24 @@ class Sora:
         rows = [torch.Generator().manual_seed(seed + i) for i in range(b)]
         return torch.stack([torch.randn(shape, generator=g) for g in rows]).to(self.device)
 
+    def denoise(
+        self, noise: torch.Tensor, prompts: list[str], *, negative=None, on_step=None, **options
+    ) -> torch.Tensor:
+        """Walk from noise to latents, each `b c t h w`; the options are those of `sample`."""
+        tokens = batch_tokens([tokenize(text) for text in prompts], self.device)
+        null = batch_tokens([tokenize(negative) if negative else None], self.device)
+        with autocast(self.device):
+            for step in sample(self.dit, noise, tokens, null, **options):
+                if on_step:
+                    on_step(step)
+        return step.z
+
+    @torch.no_grad()
+    def encode(self, frames: np.ndarray) -> torch.Tensor:
+        """Turn frames `b t h w c` uint8 into float32 latents `b c t h w` on the model's device."""
+        with autocast(self.device):
+            return self.vae.encode(frames_to_tensor(frames).to(self.device)).float()
+
     @torch.no_grad()
     def decode(self, z: torch.Tensor) -> np.ndarray:
         """Turn latents `b c t h w` into frames `b t h w c` uint8, few of them at a time."""
@@ -137,8 +149,11 @@ class Sora:
         about = dict(made_by=f"minisora {__version__}", prompt=prompt, seed=seed, model=self.model)
         return json.loads(json.dumps({**about, **kept}, default=float))  # NumPy's numbers too
 
-    def check_size(self, width: int, height: int, frames: int) -> None:
-        """Raise a ValueError that names the nearest sizes that fit, unless this one does."""
+    def check_size(self, width: int, height: int, frames: int, at_once: int | None = None) -> None:
+        """Raise a ValueError that names the nearest sizes that fit, unless this one does.
+
+        Of a video that is made in pieces, only `at_once` frames need to fit.
+        """
         if not all(isinstance(n, int | np.integer) for n in (width, height, frames)):
             raise ValueError(f"a size is whole numbers, not {width!r} x {height!r} x {frames!r}")
         _, ph, pw = self.dit.config.patch
@@ -153,9 +168,10 @@ class Sora:
             low = max(1, (frames - 1) // 4 * 4 + 1)
             near = "1" if frames < 1 else f"{low} or {low + 4}"
             raise ValueError(f"{frames} frames are not 1+4k (1, 5, 9, 13, 17 …); try {near}")
-        tokens = (frames + 3) // 4 * (height // (8 * ph)) * (width // (8 * pw))
+        piece = min(frames, at_once or frames)
+        tokens = (piece + 3) // 4 * (height // (8 * ph)) * (width // (8 * pw))
         if tokens > MOST_TOKENS:
             raise ValueError(
-                f"{frames} frames of {width}x{height} are {tokens} patches, over the limit of "
+                f"{piece} frames of {width}x{height} are {tokens} patches, over the limit of "
                 f"{MOST_TOKENS}; make it smaller or shorter"
             )

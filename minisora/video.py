@@ -9,7 +9,8 @@ import html
 import json
 import math
 import os
-from dataclasses import dataclass, field
+import warnings
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,11 @@ from einops import rearrange
 from torch import Tensor
 
 from minisora.codecs import DEFAULT_FPS, check_output, decode, encode, write
+from minisora.credentials import kind
 from minisora.files import write_whole
+
+LETTERS = {"A": "010101111101101", "I": "111010010010111", "C": "011100100100011"}
+LETTERS |= {"G": "011100101101011"}  # of a mark: 5 rows of 3 pixels
 
 
 @dataclass(eq=False, repr=False)
@@ -104,27 +109,38 @@ class Video:
         """
         return cls(tensor_to_frames(x), fps, provenance or {})
 
-    def save(self, path: str | os.PathLike, scale: int = 1) -> None:
-        """Write the clip to a file or a folder of PNGs, whole or not at all.
+    def save(
+        self, path: str | os.PathLike, scale: int = 1, private: bool = False, mark: bool = False
+    ) -> None:
+        """Write the clip to a file or a folder of PNGs, whole or not at all, and sign it.
 
         mp4 and webm are compressed, gif keeps 256 colours, webp and png are exact. mp4 and webm
-        need even sizes (an odd one gains a row or column that repeats the edge). They and a folder
-        carry the provenance. An existing file is replaced.
+        need even sizes (an odd one gains a row or column that repeats the edge). An existing file
+        is replaced. The file carries the provenance, signed (see `credentials`). Of a folder each
+        PNG is; a webm cannot be, and a warning says so.
 
         Args:
             path: its ending chooses the format: .mp4, .webm, .gif, .webp, .png or .jpg; without an
                 ending it is a folder, new or empty, of 0000.png and so on.
             scale: whole-number enlargement, each pixel a square, so that 64×64 can be watched.
+            private: keep prompt, seed and the rest of the provenance out of the file, which still
+                says that a machine made it.
+            mark: draw AI (or CG: computer graphics) in the lower right corner.
 
         Raises:
             ValueError: for another ending, a scale below 1, many frames in a still picture, far too
-                many pixels, or a folder that is missing, closed to writing or not empty.
+                many pixels, a folder that is missing, closed to writing or not empty, a file that
+                cannot be signed, or a mark on frames that no machine is known to have made.
             OSError: when the disk is full.
         """
         target = Path(path).expanduser()
         check_output(target, *self.frames.shape[:3], scale)
+        if target.suffix.lower() == ".webm":
+            why = "webm has no place for content credentials; an .mp4 has"
+            warnings.warn(f"{target.name} is not signed: {why}", stacklevel=2)
+        shown = replace(self, frames=marked(self)) if mark else self
         try:
-            write_whole(target, lambda p: write(self, p, scale), folder=not target.suffix)
+            write_whole(target, lambda p: write(shown, p, scale, private), not target.suffix)
         except OSError as error:
             reason = f"{error.strerror}; choose a folder with room and access"
             raise OSError(error.errno, f"cannot write {target}: {reason}") from None
@@ -139,7 +155,8 @@ class Video:
 
         Returns:
             The clip, RGB and upright (phones store a rotation), with the provenance it was saved
-            with, if any. A picture plays at 8 frames per second.
+            with, if any, and with the file's credentials, for where it is edited and saved again.
+            A picture plays at 8 frames per second.
 
         Raises:
             ValueError: when the file is missing, is not a video, is damaged or has no frames.
@@ -162,6 +179,26 @@ class Video:
             "autoplay loop muted playsinline></video>"
             f"<figcaption>{html.escape(self.caption)}</figcaption></figure>"
         )
+
+
+def marked(video: Video) -> np.ndarray:
+    """Draw AI or CG, whichever made the clip, in the lower right corner of its frames.
+
+    Raises:
+        ValueError: the provenance does not say that a machine made it, or the frames are tiny.
+    """
+    names = {"trainedAlgorithmicMedia": "AI", "algorithmicMedia": "CG"}
+    name, least = names.get(kind(video.provenance)), min(video.height, video.width)
+    if name is None or least < 16:
+        wanted = "16 pixels or more that a machine is known to have made"
+        raise ValueError(f"a mark needs frames of {wanted}")
+    zoom = max(1, least // 48)
+    letters = [np.array(list(LETTERS[letter]), int).reshape(5, 3) for letter in name]
+    rows = np.concatenate([np.pad(letter, 1) for letter in letters], axis=1)
+    stamp = np.where(rows, 235, 20).astype(np.uint8).repeat(zoom, 0).repeat(zoom, 1)
+    frames = video.frames.copy()
+    frames[:, -stamp.shape[0] :, -stamp.shape[1] :] = stamp[..., None]
+    return frames
 
 
 # ---- layouts ----

@@ -10,10 +10,11 @@ from minisora import recipes
 
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory):
-    """No test reads or writes the user's cache."""
+    """No test reads or writes the user's cache or signing key."""
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("MINISORA_CACHE", str(folder))
+        patch.setenv("MINISORA_CONFIG", str(tmp_path_factory.mktemp("config")))
         yield folder
 
 
@@ -23,6 +24,16 @@ def weights(cache, tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     for kind in ("vae", "dit"):
         assert recipes.run(kind, "smoke", 0, folder, "cpu", False, [])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(weights, tmp_path_factory):
+    """A folder with all three smoke models."""
+    folder = tmp_path_factory.mktemp("judged")
+    for kind in ("vae", "dit"):
+        (folder / f"{kind}.safetensors").write_bytes((weights / f"{kind}.safetensors").read_bytes())
+    assert recipes.run("judge", "smoke", 0, folder, "cpu", False, [])
     return folder
 
 

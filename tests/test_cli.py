@@ -204,6 +204,105 @@ def test_a_long_prompt_is_cut_with_one_line(weights, tmp_path, capsys):
     assert re.fullmatch(r"minisora: .*cut off.*\n", capsys.readouterr().err)
 
 
+# ---- images and videos as prompts ----
+
+
+@pytest.fixture(scope="module")
+def brought(tmp_path_factory):
+    """Files that people bring: a photo, a clip, one at another speed and shape, and a text."""
+    folder = tmp_path_factory.mktemp("brought")
+    frames = world.render(world.sample_scene(0), frames=9, height=48, width=48).frames
+    Video(frames[:1]).save(folder / "photo.png")
+    Video(frames).save(folder / "a.mp4")
+    wide = world.render(world.sample_scene(1), frames=30, height=54, width=96, fps=24)
+    wide.save(folder / "wide.mp4")
+    (folder / "notes.txt").write_text("a red ball")
+    return folder
+
+
+QUICK = ["--steps", "1", "--seed", "3", "--scale", "1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "shape"),
+    [
+        (["animate", "photo.png", "--frames", "5"], (5, 48, 48, 3)),
+        (["extend", "a.mp4", "--frames", "4"], (13, 48, 48, 3)),
+        (["extend", "a.mp4", "--frames", "4", "--direction", "backward"], (13, 48, 48, 3)),
+        (["loop", "a.mp4", "--frames", "4", "--size", "32x48"], (13, 48, 32, 3)),
+        (["connect", "a.mp4", "photo.png", "--frames", "4"], (17, 48, 48, 3)),
+        (["edit", "wide.mp4", "--strength", "0.5"], (10, 48, 80, 3)),
+        (["long", "--seconds", "1.5", "--size", "16x32"], (13, 32, 16, 3)),
+    ],
+    ids=lambda value: value[0] if isinstance(value[0], str) else "",
+)
+def test_a_command_for_each_way_of_prompting(weights, brought, tmp_path, capsys, words, shape):
+    command, *rest = words
+    files = [str(brought / word) for word in rest if "." in word and not word[0].isdigit()]
+    options = [word for word in rest if str(brought / word) not in files]
+    out = tmp_path / "made.mp4"
+    words = [command, *files, "a red ball", *options, *QUICK, "--weights", weights, "-o", out]
+    main([*map(str, words)])
+    video = Video.load(out)
+    assert video.frames.shape == shape and os.listdir(tmp_path) == ["made.mp4"]
+    about = video.provenance
+    assert (about["operation"], about["prompt"], about["seed"]) == (command, "a red ball", 3)
+    assert [one["name"] for one in about["inputs"]] == [os.path.basename(f) for f in files]
+    told, err = capsys.readouterr()
+    assert "'a red ball'" in told and f"{out}: " in told and "seed 3" in told
+    if "wide.mp4" in rest:  # what was done to fit it
+        assert re.fullmatch(
+            "minisora: wide.mp4: 8 frames a second were picked from 24; the middle 90x54 of 96x54 "
+            "pixels became 80x48\n",
+            err,
+        )
+
+
+def test_a_storyboard(weights, tmp_path, capsys):
+    words = ["long", "a red ball rolls left", "a red ball spins", "--seconds", "1", *QUICK]
+    main([*words, "--size", "16x16", "--weights", str(weights), "-o", str(tmp_path / "a.gif")])
+    assert "'a red ball rolls left / a red ball spins'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["animate", "none.png", "a ball"], "none.png: there is no such file"),
+        (["animate", "a ball", "photo.png"], "cannot read a ball"),
+        (["animate", "notes.txt", "a ball"], "cannot read"),
+        (["animate", "photo.png", ""], "prompt is empty"),
+        (["animate", "photo.png"], "required: prompt"),
+        (["animate", "photo.png", "a", "red", "ball"], 'photo.png "a red ball"'),
+        (["animate", "photo.png", "a ball", "--frames", "8"], "try 5 or 9"),
+        (["animate", "photo.png", "a ball", "-o", "a.png"], "holds one frame"),
+        (["extend", "photo.png", "a ball"], "photo.png has 1 of the 5 frames"),
+        (["extend", "a.mp4", "a ball", "--frames", "3"], "fours"),
+        (["extend", "a.mp4", "a ball", "--direction", "up"], "--direction"),
+        (["loop", "photo.png", "a ball"], "photo.png has 1 of the 5 frames"),
+        (["connect", "a.mp4", "wide.mp4", "a ball"], "48x48 and 80x48: give width and height"),
+        (["connect", "a.mp4", "a ball"], "required: prompt"),
+        (["edit", "a.mp4", "a ball", "--strength", "2"], "strength is a number from 0"),
+        (["edit", "a.mp4", "a ball", "--size", "50x64"], "try 48 or 64"),
+        (["edit", "a.mp4", "a ball", "-o", "a.png"], "holds one frame"),
+        (["long", "a ball", "--seconds", "0"], "from 0.5 to 600"),
+        (["long", "a ball", "--seconds", "nan"], "from 0.5 to 600"),
+        (["long", "a ball", "--scale", "9"], "less enlarged"),
+        (["long", "a", "ball"], 'minisora long "a ball"'),
+        (["long", "a ball", "--solver", "rk4"], "--solver"),
+    ],
+)
+def test_prompting_refuses_in_one_line(
+    weights, brought, tmp_path, monkeypatch, capsys, words, told
+):
+    words = [str(brought / word) if (brought / word).is_file() else word for word in words]
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--weights", str(weights), "--steps", "1"])
+    *notes, last = capsys.readouterr().err.splitlines()
+    assert stop.value.code == 2 and told in last, last
+    assert all(note.startswith("minisora: ") for note in notes) and os.listdir() == []
+
+
 # ---- film ----
 
 
@@ -213,6 +312,28 @@ def test_film_one_scene(tmp_path, capsys):
     assert Video.load(path).frames.shape == (3, 24, 40, 3)
     out = capsys.readouterr().out
     assert " and " in out and f"{path}: 0.4 s" in out
+
+
+def test_verify_says_who_made_a_file_and_ends_accordingly(tmp_path, capsys):
+    out, small = tmp_path / "a.png", ["--size", "32x32", "--frames", "1"]
+    main(["film", "-o", str(out), *small])
+    for change, code, word in ((0, 0, ": valid"), (1, 1, "not valid")):
+        data = bytearray(out.read_bytes())
+        data[-20] ^= change
+        out.write_bytes(data)
+        with pytest.raises(SystemExit) as stop:
+            main(["verify", str(out)])
+        assert stop.value.code == code and word in capsys.readouterr().out.lower()
+    assert "--root" in refused(capsys, "verify", out, "--trusted")
+
+
+def test_private_and_marked_files(tmp_path, capsys):
+    small = ["--size", "64x64", "--frames", "1", "--seed", "3"]
+    for name, more in (("a.png", []), ("b.png", ["--private"]), ("c.png", ["--mark"])):
+        main(["film", "-o", str(tmp_path / name), *small, *more])
+    open_, private, marked = (Video.load(tmp_path / f"{n}.png") for n in "abc")
+    assert "caption" in str(open_.provenance) and "caption" not in str(private.provenance)
+    assert (open_.frames == private.frames).all() and (open_.frames != marked.frames).any()
 
 
 def test_film_a_folder(tmp_path, capsys):

@@ -16,16 +16,6 @@ from minisora.world.film import truth
 ROWS = {*THING, *PLACE, "every", "number"}
 
 
-@pytest.fixture(scope="module")
-def trained(weights, tmp_path_factory):
-    """A folder with all three smoke models."""
-    folder = tmp_path_factory.mktemp("judged")
-    for kind in ("vae", "dit"):
-        (folder / f"{kind}.safetensors").write_bytes((weights / f"{kind}.safetensors").read_bytes())
-    assert recipes.run("judge", "smoke", 0, folder, "cpu", False, [])
-    return folder
-
-
 # ---- statistics ----
 
 

@@ -134,6 +134,41 @@ def test_given_frames_do_not_hold_the_others_up():
     assert_close(final, torch.where(per_frame(GIVEN), known, TARGET))
 
 
+def test_given_frames_may_be_slightly_noised_and_the_model_is_told():
+    haze, known = torch.tensor([[0.1, 0, 0], [0.3, 0.2, 0.1]]), randn(*SHAPE, seed=2)
+    told = []
+
+    def model(z, tau, tokens, starts):
+        told.append(tau)
+        return z
+
+    final = walk(model, steps=2, given=GIVEN, known=known, haze=haze)[-1]
+    assert_close(told[0], torch.where(GIVEN, haze, 1))
+    assert_close(told[1], torch.where(GIVEN, haze, 0.5))
+    assert torch.equal(
+        final.z[per_frame(GIVEN).expand(SHAPE)], known[per_frame(GIVEN).expand(SHAPE)]
+    )
+
+
+# ---- beginning on the way ----
+
+
+@pytest.mark.parametrize("begin", [0, 0.25, 0.6, 1])
+@pytest.mark.parametrize("shift", [1, 3])
+def test_a_walk_that_begins_on_the_way(begin, shift):
+    start, times = (1 - begin) * TARGET + begin * NOISE, []
+
+    def model(z, tau, tokens, starts):
+        times.append(tau[0, 0].item())
+        return oracle(z, tau, tokens, starts)
+
+    options = dict(steps=4, guidance=1, shift=shift, begin=begin)
+    walked = list(sample(model, start, TOKENS, NULL, **options))
+    assert times[0] == pytest.approx(begin) and walked[-1].tau == 0
+    assert times == sorted(times, reverse=True)
+    assert_close(walked[-1].z, TARGET)
+
+
 # ---- guidance ----
 
 
@@ -198,3 +233,16 @@ def test_no_steps_are_too_few_and_thousands_too_many(steps):
 def test_guidance_is_a_number_that_makes_sense(guidance):
     with pytest.raises(ValueError, match=f"^guidance is a number up to 100 .*, not {guidance}$"):
         walk(growth, guidance=guidance)
+
+
+@pytest.mark.parametrize("only", ["given", "known"])
+def test_given_and_known_come_together(only):
+    value = {"given": GIVEN, "known": TARGET}[only]
+    with pytest.raises(ValueError, match="^given and known come together: "):
+        walk(growth, **{only: value})
+
+
+@pytest.mark.parametrize("begin", [-0.1, 1.5, float("nan")])
+def test_a_walk_begins_between_data_and_noise(begin):
+    with pytest.raises(ValueError, match="^sampling begins at a τ from 0 .* to 1 .*, not "):
+        walk(growth, begin=begin)

@@ -87,6 +87,7 @@ def test_the_provenance_makes_the_video_again(sora, tmp_path):
     assert about["model"] == sora.model and about["made_by"].startswith("minisora ")
     video.save(tmp_path / "a.mp4", scale=2)
     kept = dict(Video.load(tmp_path / "a.mp4").provenance)
+    kept.pop("read_from", None)  # what the file itself adds
     assert kept == about
     for name in ("made_by", "model"):
         kept.pop(name)
@@ -182,7 +183,8 @@ SCRIPTS = {
 def test_any_script_is_read_and_kept(sora, tmp_path, prompt):
     video = sora.generate(prompt, seed=0, **SMALLEST)
     video.save(tmp_path / "a.mp4", scale=4)
-    assert Video.load(tmp_path / "a.mp4").caption == prompt
+    told = prompt.encode("utf-8", "replace").decode()  # a lone surrogate: ?
+    assert Video.load(tmp_path / "a.mp4").caption == told
     assert "<video" in video._repr_html_()
 
 
