@@ -16,12 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from minisora import evaluate, recipes, sora
-from minisora.bench import Watch, matmul
+from minisora.bench import REFERENCE, Watch, matmul
 from minisora.device import fast_dtype, pick_device
 from minisora.files import write_whole
 from minisora.viz import Picture
-
-PEAK = 150.0  # GFLOP/s: minutes are also told as they would be at this speed
 
 
 @contextmanager
@@ -38,7 +36,7 @@ def empty_cache():
                 os.environ["MINISORA_CACHE"] = before
 
 
-def run(preset: str, seed: int, out: Path, device: str, prompts: int, stop: list) -> dict | None:
+def run(preset: str, seed: int, out: Path, device: str, prompts: int) -> dict:
     """Make a model from nothing, score it, and write speedrun.json and speedrun.png.
 
     Args:
@@ -47,10 +45,9 @@ def run(preset: str, seed: int, out: Path, device: str, prompts: int, stop: list
         out: the folder for the weights and the log; it must be new or empty.
         device: see `pick_device`.
         prompts: held-out prompts of one object for the score; judging them is not timed.
-        stop: as soon as it holds something, the run ends.
 
     Returns:
-        What was measured, or None if it was stopped.
+        What was measured.
 
     Raises:
         ValueError: the folder holds something; fewer than 4 prompts; there is no judge.
@@ -65,8 +62,7 @@ def run(preset: str, seed: int, out: Path, device: str, prompts: int, stop: list
     stages, began = {}, time.perf_counter()
     with empty_cache():
         for kind in ("vae", "dit"):
-            if not recipes.run(kind, preset, seed, out, device, False, stop):
-                return None
+            recipes.run(kind, preset, seed, out, device, restart=False, stop=[])
             stages[kind] = (time.perf_counter() - began) / 60
         model = sora.load(out, device)
         exam = evaluate.examine(model, judge, prompts, objects=1)
@@ -74,9 +70,9 @@ def run(preset: str, seed: int, out: Path, device: str, prompts: int, stop: list
     made, ceiling = (cells[column][0] for column in evaluate.COLUMNS[2:0:-1])
     found = {
         "minutes": stages["dit"],
-        f"minutes at {PEAK:.0f} GFLOP/s": stages["dit"] * peak / PEAK,
-        "minutes until the VAE was ready": stages["vae"],
-        "matmul peak in GFLOP/s": peak,
+        "minutes of the VAE": stages["vae"],
+        "minutes at a peak of 150": stages["dit"] * peak / REFERENCE,
+        "peak": peak,
         "hardware": recipes.hardware(chosen),
         "seed": seed,
         "prompts": prompts,
@@ -88,6 +84,20 @@ def run(preset: str, seed: int, out: Path, device: str, prompts: int, stop: list
     curves = {kind: recipes.read_curve(out / f"{kind}.csv") for kind in stages}
     write_whole(out / "speedrun.png", lambda path: draw(curves, stages).savefig(path, dpi=80))
     return found
+
+
+def as_text(found: dict) -> str:
+    """Say in a few lines what `run` found."""
+    made, low, high = (100 * share for share in found["every attribute"]["generated"])
+    minutes, vae = found["minutes"], found["minutes of the VAE"]
+    scaled, ceiling = found["minutes at a peak of 150"], 100 * found["share of the ceiling"]
+    return (
+        f"{minutes:.1f} minutes from nothing, {vae:.1f} of them to the VAE\n"
+        f"matrix products here: {found['peak']:.0f} GFLOP/s; {scaled:.1f} minutes if it were 150\n"
+        f"{found['prompts']} held-out prompts of one object, every attribute right: {made:.1f}% "
+        f"[{low:.1f}, {high:.1f}],\n"
+        f"{ceiling:.0f}% of what filmed clips have through the same VAE"
+    )
 
 
 def draw(curves: dict, stages: dict[str, float]) -> Picture:
