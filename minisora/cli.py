@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from minisora import __version__
-from minisora.commands import bench, evaluate, film, generate, learn, prompted, verify
+from minisora.commands import bench, evaluate, film, generate, learn, prompted, speedrun, verify
 
 PRESETS = ("smoke", "cpu", "gpu")
 PROMPTED = {  # command: how many files it takes, its frames if they can be chosen, what it does
@@ -181,6 +181,15 @@ def add_measuring(commands) -> None:
     speed.add_argument("--quick", action="store_true", help="fewer figures, less exact")
     speed.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
     speed.add_argument("--device", type=device, default="auto", help="cpu, cuda or auto")
+
+    race = commands.add_parser("speedrun", help="from nothing to a judged model, timed")
+    race.set_defaults(run=speedrun)
+    race.add_argument("--preset", choices=("speedrun", "smoke"), default="speedrun")
+    race.add_argument("--seed", type=seed, default=0)
+    told = "a new folder for weights, log and curve (speedrun)"
+    race.add_argument("--out", type=Path, default="speedrun", metavar="DIR", help=told)
+    race.add_argument("--prompts", type=int, default=500, help="held-out ones, for the judge (500)")
+    race.add_argument("--device", type=device, default="auto", help="cpu, cuda or auto")
 
 
 def main(argv: list[str] | None = None) -> None:

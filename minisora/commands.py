@@ -220,3 +220,12 @@ def verify(args: argparse.Namespace) -> None:
     text, good = report(args.file, args.trusted, args.root)
     print(text)
     sys.exit(0 if good else 1)
+
+
+def speedrun(args: argparse.Namespace) -> None:
+    """Make a model from nothing, have it judged, and say how long that took."""
+    from minisora import speedrun as race
+
+    found = race.run(args.preset, args.seed, args.out, args.device, args.prompts)
+    print(race.as_text(found))
+    print(f"{args.out}: weights, speedrun.json and speedrun.png")

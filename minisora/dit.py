@@ -30,10 +30,10 @@ class DiTConfig:
     """Sizes of the diffusion transformer."""
 
     channels: int = 16  # of the latents
-    patch: tuple[int, int, int] = (1, 2, 2)  # latent frames, rows, columns in a token
-    width: int = 256  # features of a token
+    patch: tuple[int, int, int] = (1, 1, 2)  # latent frames, rows, columns in a token
+    width: int = 192  # features of a token
     depth: int = 6  # blocks
-    heads: int = 8
+    heads: int = 6
     text_depth: int = 2  # blocks of the text encoder
 
     @property

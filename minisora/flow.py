@@ -52,25 +52,44 @@ def draw_tau(b: int, generator: torch.Generator, shift: float = 3.0, even: float
 def draw_given(b: int, t: int, share: float, generator: torch.Generator) -> Tensor:
     """Draw which latent frames are given, bool `b t`: none, except in a `share` of the samples.
 
-    There: the first, the first two, the last, the first and the last, or a random half.
+    There: the first or the first two, the last or the last two, both ends, or a random half.
     """
     given = torch.zeros(b, t, dtype=torch.bool)
     if t == 1:
         return given
-    kinds = torch.randint(5, (b,), generator=generator)
+    kinds = torch.randint(6, (b,), generator=generator)
     chosen = torch.rand(b, generator=generator) < share
     half = torch.rand(b, t, generator=generator) < 0.5
     half[:, 0] &= ~half.all(1)  # something is left to learn
     for i in chosen.nonzero()[:, 0].tolist():
         kind = int(kinds[i])
-        given[i, : (1, min(2, t - 1), 0, 1, 0)[kind]] = True
-        given[i, t - (0, 0, 1, int(t > 2), 0)[kind] :] = True
-        if kind == 4:
+        given[i, : (1, min(2, t - 1), 0, 0, 1, 0)[kind]] = True
+        given[i, t - (0, 0, 1, min(2, t - 1), int(t > 2), 0)[kind] :] = True
+        if kind == 5:
             given[i] = half[i]
     return given
 
 
-def loss(model, z: Tensor, tokens: Tensor, tau: Tensor, given: Tensor, noise: Tensor, starts=None):
+def draw_haze(b: int, generator: torch.Generator, most: float = 0.1) -> Tensor:
+    """Draw τ of the given frames, `b`: 0 in half of the samples, up to `most` in the others.
+
+    What the model made itself is never as clean as what it learnt from; given with a little noise,
+    it is trusted a little less.
+    """
+    spread = torch.rand(2, b, generator=generator)
+    return torch.where(spread[0] < 0.5, 0.0, most * spread[1])
+
+
+def loss(
+    model,
+    z: Tensor,
+    tokens: Tensor,
+    tau: Tensor,
+    given: Tensor,
+    noise: Tensor,
+    starts=None,
+    haze=None,
+):
     """Return the mean squared error of the velocity over the frames that are not given.
 
     Args:
@@ -78,11 +97,13 @@ def loss(model, z: Tensor, tokens: Tensor, tau: Tensor, given: Tensor, noise: Te
         z: clean latents `b c t h w`.
         tokens: captions `b m`.
         tau: `b`, one for all frames that are not given.
-        given: bool `b t`; these frames get τ = 0 and are left out of the loss.
+        given: bool `b t`; these frames are left out of the loss.
         noise: as z.
         starts: as in `DiT.forward`.
+        haze: τ of the given frames, `b`; None: 0.
     """
-    tau = torch.where(given, torch.zeros(()), tau[:, None])
+    haze = torch.zeros_like(tau) if haze is None else haze
+    tau = torch.where(given, haze[:, None], tau[:, None])
     error = model(add_noise(z, noise, tau), tau, tokens, starts) - velocity(z, noise)
     error = error.float().square().mean((1, 3, 4))  # b t
     return error[~given].mean()

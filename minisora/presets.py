@@ -1,4 +1,7 @@
-"""Recipes: a few named presets for each model. smoke: seconds; cpu: minutes; gpu: one card."""
+"""Recipes: a few named presets for each model.
+
+smoke: seconds; cpu: minutes; gpu: one card; speedrun: a stated score in little time.
+"""
 
 from __future__ import annotations
 
@@ -32,25 +35,29 @@ class Preset:
 
 
 _CLIPS = (
-    Size(9000, share=6.0),
+    Size(12000, share=6.0),
     Size(1800, frames=33, share=2.0),
     Size(1600, height=48, width=80, share=1.0),
     Size(1600, height=80, width=48, share=1.0),
 )
-_LONG = dict(decay=0.1, cooldown=0.3)
+_LONG = dict(muon_lr=0.03, decay=0.1, cooldown=0.3)
 _TINY = (Size(24, height=32, width=32), Size(8, frames=33, height=32, width=48))
 # its first clips are those of the transformer, whose cache it shares; one judge scores all models
 _JUDGE = Preset(JudgeConfig(), (_CLIPS[0], Size(6000)), 32, 3000, 800, 250)
 PRESETS = {
     "vae": {
         "smoke": Preset(VAEConfig(width=16), _TINY[:1], 4, 20, 8, 10, warmup=5),
-        "cpu": Preset(VAEConfig(width=64), (Size(6000),), 8, 5000, 64, 250),
+        "cpu": Preset(VAEConfig(width=64), (Size(6000),), 4, 10000, 64, 500),
+        "speedrun": Preset(VAEConfig(width=48), (Size(3000),), 4, 2400, 64, 400),
         "gpu": Preset(VAEConfig(width=128), (Size(12000),), 32, 12000, 256, 500),
     },
     "dit": {
         "smoke": Preset(DiTConfig(width=64, depth=2, heads=4), _TINY, 4, 20, 8, 10, warmup=5),
-        "cpu": Preset(DiTConfig(), _CLIPS, 32, 1900, 128, 100, **_LONG),
-        "gpu": Preset(DiTConfig(width=512, depth=12), _CLIPS, 128, 20000, 256, 500, **_LONG),
+        "cpu": Preset(DiTConfig(), _CLIPS, 32, 4400, 128, 200, **_LONG),
+        "speedrun": Preset(DiTConfig(), (Size(6000),), 32, 1200, 64, 200, **_LONG),
+        "gpu": Preset(
+            DiTConfig(width=512, depth=12, heads=16), _CLIPS, 128, 20000, 256, 500, **_LONG
+        ),
     },
     "judge": {
         "smoke": Preset(JudgeConfig(width=48, depth=1, heads=2), _TINY[:1], 4, 20, 8, 10, warmup=5),

@@ -78,7 +78,7 @@ class Sora:
 
         Args:
             prompt: what is to be seen, for example "a red sphere bounces, the camera orbits left".
-            width, height: in pixels, multiples of 16.
+            width, height: in pixels, multiples of 16 and of 8.
             frames: 1 (an image), 5, 9, 13, 17 …; 8 of them are a second.
             steps: of the sampler; more is slower and a little better.
             guidance: 1 follows the model freely, 3 insists on the prompt, 8 overdoes it.

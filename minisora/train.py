@@ -275,10 +275,12 @@ def dit_loss(dit: DiT, batch, preset: Preset, device, seed: int, step: int) -> T
     tokens = [None if rng.random() < preset.drop else tokenize(t, 0.02, rng) for t in texts]
     tau = flow.draw_tau(len(z), generator)
     given = flow.draw_given(len(z), z.shape[2], preset.given, generator)
+    haze = flow.draw_haze(len(z), generator)
     noise = torch.randn(z.shape, generator=generator)
-    z, tau, given, noise, starts = (a.to(device) for a in (z, tau, given, noise, starts))
+    moved = (a.to(device) for a in (z, tau, given, noise, starts, haze))
+    z, tau, given, noise, starts, haze = moved
     with autocast(device):
-        return flow.loss(dit, z, batch_tokens(tokens, device), tau, given, noise, starts)
+        return flow.loss(dit, z, batch_tokens(tokens, device), tau, given, noise, starts, haze)
 
 
 @torch.no_grad()

@@ -30,7 +30,7 @@ class VAEConfig:
     """Sizes of the autoencoder; the strides are fixed at 4 frames and 8x8 pixels."""
 
     channels: int = 16  # numbers in one latent cell
-    width: int = 64  # features at a quarter of the resolution; twice as many at an eighth
+    width: int = 64  # features at a quarter of the resolution; three times as many at an eighth
     encoder_depth: int = 2  # residual blocks at each of the two resolutions
     decoder_depth: int = 3  # making pixels up is harder than summing them up
 
@@ -90,21 +90,22 @@ class Encoder(nn.Module):
 
     def __init__(self, config: VAEConfig):
         super().__init__()
-        w = config.width
-        self.stem = nn.Linear(4 * 4 * 4 * 3, w)
+        w, d = config.width, 3 * config.width
+        self.stem = nn.Linear(2 * 4 * 4 * 3, w)
         self.fine = nn.ModuleList(ResidualBlock(w) for _ in range(config.encoder_depth))
-        self.down = nn.Linear(2 * 2 * w, 2 * w)
-        self.coarse = nn.ModuleList(ResidualBlock(2 * w) for _ in range(config.encoder_depth))
-        self.norm, self.head = nn.LayerNorm(2 * w), nn.Linear(2 * w, 2 * config.channels)
+        self.down = nn.Linear(2 * 2 * 2 * w, d)
+        self.coarse = nn.ModuleList(ResidualBlock(d) for _ in range(config.encoder_depth))
+        self.norm, self.head = nn.LayerNorm(d), nn.Linear(d, 2 * config.channels)
 
     def forward(self, x: Tensor, past: Past | None = None) -> tuple[Tensor, Tensor]:
         """Map pixels `b c t h w` to the latents' mean and log variance, each `b c t h w`."""
         if not past:  # the first frame stands alone: show it four times, to fill a group of four
             x = torch.cat([x[:, :, :1].expand(-1, -1, 3, -1, -1), x], 2)
-        x = self.stem(rearrange(x, "b c (t p) (h q) (w r) -> b t h w (p q r c)", p=4, q=4, r=4))
+        x = self.stem(rearrange(x, "b c (t p) (h q) (w r) -> b t h w (p q r c)", p=2, q=4, r=4))
         for block in self.fine:
             x = block(x, past)
-        x = self.down(rearrange(x, "b t (h q) (w r) c -> b t h w (q r c)", q=2, r=2))
+        x = rearrange(x, "b (t p) (h q) (w r) c -> b t h w (p q r c)", p=2, q=2, r=2)
+        x = self.down(x)
         for block in self.coarse:
             x = block(x, past)
         x = self.head(F.silu(self.norm(x)))
@@ -117,12 +118,12 @@ class Decoder(nn.Module):
 
     def __init__(self, config: VAEConfig):
         super().__init__()
-        w = config.width
-        self.stem = nn.Linear(config.channels, 2 * w)
-        self.coarse = nn.ModuleList(ResidualBlock(2 * w) for _ in range(config.decoder_depth))
-        self.up = nn.Linear(2 * w, 2 * 2 * w)
+        w, d = config.width, 3 * config.width
+        self.stem = nn.Linear(config.channels, d)
+        self.coarse = nn.ModuleList(ResidualBlock(d) for _ in range(config.decoder_depth))
+        self.up = nn.Linear(d, 2 * 2 * 2 * w)
         self.fine = nn.ModuleList(ResidualBlock(w) for _ in range(config.decoder_depth))
-        self.norm, self.head = nn.LayerNorm(w), nn.Linear(w, 4 * 4 * 4 * 3)
+        self.norm, self.head = nn.LayerNorm(w), nn.Linear(w, 2 * 4 * 4 * 3)
 
     def forward(self, z: Tensor, past: Past | None = None) -> Tensor:
         """Map latents `b c t h w` to pixels `b c t h w`."""
@@ -130,11 +131,12 @@ class Decoder(nn.Module):
         x = self.stem(rearrange(z, "b c t h w -> b t h w c"))
         for block in self.coarse:
             x = block(x, past)
-        x = rearrange(self.up(x), "b t h w (q r c) -> b t (h q) (w r) c", q=2, r=2)
+        x = self.up(x)
+        x = rearrange(x, "b t h w (p q r c) -> b (t p) (h q) (w r) c", p=2, q=2, r=2)
         for block in self.fine:
             x = block(x, past)
         x = self.head(F.silu(self.norm(x)))
-        x = rearrange(x, "b t h w (p q r c) -> b c (t p) (h q) (w r)", p=4, q=4, r=4)
+        x = rearrange(x, "b t h w (p q r c) -> b c (t p) (h q) (w r)", p=2, q=4, r=4)
         return x[:, :, unreal:]
 
 

@@ -62,7 +62,7 @@ def test_a_convolution_is_counted_as_by_hand():
 
 def test_a_blocks_arithmetic_is_in_the_models():
     """One block more costs its linear layers on n patches and m words, and its attention."""
-    rows, (b, n, m, d) = [], (2, 5 * 16, len(bench.tokenize(bench.PROMPT)), 64)
+    rows, (b, n, m, d) = [], (2, 5 * 32, len(bench.tokenize(bench.PROMPT)), 64)
     z, tau = torch.randn(b, 16, 5, 8, 8), torch.ones(b, 5)
     tokens = bench.batch_tokens([bench.tokenize(bench.PROMPT)] * b)
     for depth in (1, 2):

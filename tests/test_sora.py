@@ -128,9 +128,9 @@ def test_an_image_is_one_frame(sora):
     ("options", "words"),
     [
         (dict(width=70), ("width 70", "16", "try 64 or 80")),
-        (dict(height=72), ("height 72", "try 64 or 80")),
+        (dict(height=70), ("height 70", "8", "try 64 or 72")),
         (dict(width=0), ("width 0", "try 16")),
-        (dict(height=-64), ("height -64", "try 16")),
+        (dict(height=-64), ("height -64", "try 8")),
         (dict(frames=16), ("16 frames", "1+4k", "try 13 or 17")),
         (dict(frames=0), ("0 frames", "try 1")),
         (dict(frames=-3), ("-3 frames", "try 1")),

@@ -141,12 +141,12 @@ def test_memory_does_not_grow_with_the_length(vae):
         lengths.append(args[0].shape[1])
         pasts.append(args[1])
 
-    hook = vae.decoder.fine[0].time.register_forward_pre_hook(look)
+    hook = vae.decoder.coarse[0].time.register_forward_pre_hook(look)
     frames = [piece.shape[2] for piece in vae.decode_pieces(randn(1, CHANNELS, 65, 1, 2))]
     hook.remove()
     assert sum(frames) == 257 and max(lengths) == PIECE and max(frames) == 4 * PIECE
     kept = [tensor.untyped_storage().nbytes() for tensor in pasts[-1].values()]
-    assert sum(kept) == 8 * 2 * (2 * 16 + 2 * 4 * 8)  # of each layer two frames of its features
+    assert sum(kept) == 8 * 2 * (2 * 24 + 2 * 4 * 8)  # of each layer two frames of its features
 
 
 # ---- layers ----
