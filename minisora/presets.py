@@ -53,7 +53,7 @@ PRESETS = {
     },
     "dit": {
         "smoke": Preset(DiTConfig(width=64, depth=2, heads=4), _TINY, 4, 20, 8, 10, warmup=5),
-        "cpu": Preset(DiTConfig(), _CLIPS, 32, 4400, 128, 200, **_LONG),
+        "cpu": Preset(DiTConfig(), _CLIPS, 32, 3800, 128, 200, **_LONG),
         "speedrun": Preset(DiTConfig(), (Size(6000),), 32, 1200, 64, 200, **_LONG),
         "gpu": Preset(
             DiTConfig(width=512, depth=12, heads=16), _CLIPS, 128, 20000, 256, 500, **_LONG
