@@ -92,7 +92,7 @@ def test_generate_in_a_process_of_its_own(weights, sora, tmp_path):
         (["a ball", "--size", "abc"], "'abc' is not WIDTHxHEIGHT"),
         (["a ball", "--size", "64x"], "WIDTHxHEIGHT"),
         (["a ball", "--size", "70x64"], "try 64 or 80"),
-        (["a ball", "--size", "64x-16"], "try 16"),
+        (["a ball", "--size", "64x-16"], "try 8"),
         (["a ball", "--frames", "16"], "try 13 or 17"),
         (["a ball", "--frames", "many"], "--frames"),
         (["a ball", "--frames", "-4"], "try 1"),
