@@ -23,7 +23,7 @@ def cut(word, numbers, ends, rest=spell):
     for end in ends(len(word)):
         if word[:end] in numbers:
             return [numbers[word[:end]], *rest(word[end:])]
-    return spell(word)
+    return [numbers[word]] if word in numbers else spell(word)
 
 
 def pieces(word, numbers):
@@ -65,6 +65,7 @@ WRONG = [
     (check.pieces, lambda w, n: cut(w, n, lambda k: range(3, k + 1)), "longest"),
     (check.pieces, lambda w, n: cut(w, n, lambda k: range(k, 0, -1)), "two letters"),
     (check.pieces, greedy, "known or not"),
+    (check.pieces, lambda w, n: spell(w) if len(w) < 3 else pieces(w, n), "is short"),
     (check.mean_of_words, lambda x, m: x.mean(1), "plain mean"),
     (check.mean_of_words, lambda x, m: (x * m[..., None]).mean(1), "still counted"),
     (check.mean_of_words, lambda x, m: (x * m[..., None]).sum(1), "the sum"),
@@ -72,6 +73,7 @@ WRONG = [
     (check.mean_of_words, lambda x, m: (x * m[..., None]).mean(2), "over the features"),
     (check.mean_of_words, lambda x, m: x[m].mean(0), "too few"),
     (check.mean_of_words, lambda x, m: x * m, "RuntimeError"),
+    (check.attend, lambda x, m: by_hand(x, ~m), "~mask"),
     (check.attend, lambda x, m: by_hand(x, m, 1.0), "√d"),
     (check.attend, lambda x, m: by_hand(x, m, 0.25), "square root"),
     (check.attend, lambda x, m: by_hand(x, m | True), "still looked at"),

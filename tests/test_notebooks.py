@@ -82,6 +82,8 @@ def test_what_is_committed_is_whole_and_clean(path):
     assert not re.search(r"/home/|/root/|/work/|/tmp/|[A-Z]:\\\\Users", text)
     code = [c for c in notebook.cells if c.cell_type == "code"]
     assert [c.execution_count for c in code] == list(range(1, len(code) + 1)), "run it from the top"
+    links = re.findall(r"\]\(([\w.]+\.ipynb)\)", text)
+    assert all((HERE / name).is_file() for name in links), "a link leads nowhere; run it again"
     stills = sum("image/png" in o.get("data", {}) for c in code for o in c.outputs)
     assert stills >= 2
     assert 30 <= len(notebook.cells) <= 65 or path.stem.startswith("00")

@@ -56,6 +56,12 @@ def keep(attempt) -> None:
     )
     columns = (rows - mean) @ basis[:, :2] @ basis[:, :2].T + mean
     assert not close(columns), "Vh holds one direction in each ROW: take Vh[:k], not Vh[:, :k]"
+    eigh = torch.linalg.eigh((rows - mean).T @ (rows - mean)).eigenvectors
+    assert not close(rebuilt(eigh[-2:])), "eigh holds the directions in its COLUMNS, the last first"
+    off = float((got - want).abs().max())
+    assert off < 1e-3 or off > 1, (
+        "nearly: pca_lowrank and svd_lowrank only approximate; use linalg.svd or linalg.eigh"
+    )
     same(got, want, "two numbers a row", 1e-3)
     same(attempt(rows, 6), rows, "with all six numbers nothing should be lost", 1e-3)
 
@@ -68,6 +74,9 @@ def draw(attempt) -> None:
     want = mean + (0.5 * log_variance).exp() * noise
     assert got is not None, "draw returned None; is there a `return`?"
     if got.shape == want.shape:
+        assert not got.isnan().any(), (
+            "NaN: log σ² is often negative and has no square root; σ = exp(½·log σ²)"
+        )
         mistakes = {
             "that multiplies by the variance; its square root is the spread: exp(½·log σ²)": mean
             + log_variance.exp() * noise,
@@ -77,7 +86,7 @@ def draw(attempt) -> None:
         }
         for why, wrong in mistakes.items():
             assert float((got - wrong).abs().max()) > 1e-4, why
-    same(got, want, "mean + std · noise")
+    same(got, want, "mean + std · noise (the noise that comes in, none of your own)")
 
 
 @exercise("each output sees itself and the past, and nothing of the future")

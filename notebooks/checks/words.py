@@ -36,6 +36,7 @@ def pieces(attempt: Callable) -> None:
     assert got is not None, "pieces returned None; is there a `return`?"
     assert got != red, "a known word is one token, but still a list of tokens: [number]"
     assert got == [red], f"'red' is known: expected [{red}], got {got}"
+    assert attempt("a", numbers) == [numbers["a"]], "'a' is short, but it is known: one token"
     dog = attempt("dog", numbers)
     assert dog != list(b"dog"), "a byte is token BYTES + byte: 0 and 1 are taken by PAD and NULL"
     assert dog == _bytes("dog"), f"'dog' is unknown: expected {_bytes('dog')}, got {dog}"
@@ -92,14 +93,17 @@ def attend(attempt: Callable) -> None:
     got = attempt(x, mask)
     assert got is not None, "attend returned None; is there a `return`?"
     assert got.shape == x.shape, f"expected the shape {tuple(x.shape)}, got {tuple(got.shape)}"
-    assert not got[0].isnan().any(), "NaN without any padding: what is divided by 0?"
+    upside = scores[0].softmax(0) @ x[0]
+    assert got[0].isnan().any() or (got[0] - upside).abs().max() > 1e-4, (
+        "the softmax runs over the wrong axis: each query's weights (last axis) add up to 1"
+    )
+    assert not got[0].isnan().any(), (
+        "NaN even without padding: the mask is True at words, so fill where it is not, ~mask"
+    )
     hard = (2 * shut).softmax(-1) @ x
     mistakes = {
         "the scores are not divided by √d: the softmax is too sure of itself": hard,
         "you divide by d, not by its square root": (shut / 2).softmax(-1) @ x,
-        "the softmax runs over the wrong axis: each query's weights (last axis) add up to 1": (
-            scores.masked_fill(~mask[:, :, None], -torch.inf).softmax(1) @ x
-        ),
         "the mask has no effect: PAD is still looked at": scores.softmax(-1) @ x,
         "a score of 0 is no weight of 0, since exp(0) = 1: fill with −infinity": (
             (scores * mask[:, None]).softmax(-1) @ x
