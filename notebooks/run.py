@@ -2,7 +2,7 @@
 
     python notebooks/run.py                  # all of them, as they are committed
     python notebooks/run.py 02 03            # some
-    python notebooks/run.py --smoke --keep   # in seconds, leaving the files alone
+    python notebooks/run.py --smoke --keep   # tiny, in a few minutes; the files stay as they are
 
 Cleaning takes out what does not survive in a file: widgets (the still pictures beside them stay),
 progress bars, times of execution. Pictures keep 256 colours each, which halves the files.
