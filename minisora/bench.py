@@ -37,6 +37,7 @@ from minisora.recipes import hardware
 from minisora.sampler import sample
 from minisora.sora import Sora
 from minisora.text import batch_tokens, tokenize
+from minisora.train_dit import dit_loss
 from minisora.vae import VAE, kl_divergence
 
 PROMPT = "a red sphere bounces on a checkered floor, the camera orbits left"
@@ -135,14 +136,13 @@ def pipeline(preset: str, device: torch.device) -> Sora:
 
 def batch_loss(model: nn.Module, preset: Preset, device: torch.device) -> Callable[[int], Tensor]:
     """Return the loss of a step, given its number, on random clips of 17x64x64."""
-    b, rng = preset.batch, random.Random(0)
+    b = preset.batch
     if isinstance(model, VAE):
         x = torch.rand(b, 3, 17, 64, 64).to(device) * 2 - 1
-        return lambda step: vae_loss(model, x, preset.beta)
+        return lambda _: vae_loss(model, x, preset.beta)
     z = torch.randn(b, model.config.channels, 5, 8, 8)
-    texts = [data.draw_caption(world.sample_scene(i), rng) for i in range(b)]
-    batch = z, texts, torch.ones(b, dtype=torch.bool)
-    return lambda step: train.dit_loss(model, batch, preset, device, 0, step)
+    batch = data.Bucket(z, [*map(world.sample_scene, range(b))], 1.0, 5).draw(b, random.Random(0))
+    return lambda _: dit_loss(model, batch, preset, device, 0, preset.steps - 1)  # no patch waits
 
 
 def vae_loss(vae: VAE, x: Tensor, beta: float) -> Tensor:

@@ -15,9 +15,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from einops import reduce
 from safetensors.torch import load_file
 from torch import Tensor
 from tqdm import tqdm
@@ -28,6 +30,7 @@ from minisora.device import autocast
 from minisora.files import write_whole
 from minisora.video import Video, frames_to_tensor
 from minisora.world import captions
+from minisora.world.film import shoot
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,19 @@ def cache_path(kind: str, suffix: str, *what) -> Path:
     return cache_folder() / "data" / f"{kind}-{digest}{suffix}"
 
 
+def write_array(path: Path, shape: tuple[int, ...], parts: Iterator[np.ndarray]) -> None:
+    """Write a large uint8 array part by part, to be read with `np.load(path, mmap_mode="r")`."""
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "wb") as file:  # a memory map would crash on a full disk
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for part in parts:
+                file.write(part.tobytes())
+
+    write_whole(path, write)
+
+
 def pixels(size: Size, first: int = 0, split: str = "train") -> np.ndarray:
     """Return filmed clips as uint8 `n t h w c`, read from disk as needed; film them if new."""
     path = cache_path(
@@ -102,15 +118,47 @@ def pixels(size: Size, first: int = 0, split: str = "train") -> np.ndarray:
             size.count, split, first, frames=size.frames, height=size.height, width=size.width
         )
 
-        def write(temporary: Path) -> None:
-            with open(temporary, "wb") as file:  # a memory map would crash on a full disk
-                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(file, header)
-                for _, clip in tqdm(clips, "filming", size.count, unit="clip"):
-                    file.write(clip.frames.tobytes())
-
-        write_whole(path, write)
+        bar = tqdm(clips, "filming", size.count, unit="clip")
+        write_array(path, shape, (clip.frames for _, clip in bar))
     return np.load(path, mmap_mode="r")
+
+
+class Batch(NamedTuple):
+    """What a training step takes."""
+
+    z: Tensor  # latents `b c t h w`
+    texts: list[str]  # captions
+    starts: Tensor  # bool `b`, whether the first latent frame begins a video
+    cells: Tensor  # int64 `b t h w`, see `object_cells`
+    sources: list[world.Scene | str]  # what was filmed, where it is known
+
+    def images(self) -> Batch:
+        """Return the first latent frames of those that begin a video."""
+        z, texts, starts, cells, sources = self
+        picks = starts.nonzero()[:, 0]
+        texts, sources = [texts[i] for i in picks], [sources[i] for i in picks]
+        return Batch(z[picks, :, :1], texts, starts[picks], cells[picks, :1], sources)
+
+
+def object_cells(scene: world.Scene | str, t: int, h: int, w: int) -> Tensor:
+    """Return which object a cell of a filmed clip's latents shows, int64 `t h w`, −1 for none.
+
+    A cell shows an object if the square around the object's ball touches it in one of its four
+    frames, and of several the nearest. Of a clip that was not filmed here nobody knows: −1.
+    """
+    if isinstance(scene, str):
+        return torch.full((t, h, w), -1)
+    shot = shoot(scene, 4 * t - 3)
+    view = np.einsum("tij,toj->toi", shot.axes, shot.centers - shot.eye[:, None])
+    scale = min(h, w) / 2 / shot.spread / view[..., 2]  # cells per unit of length
+    reach = 1.15 * shot.radii * scale + 0.5
+    rows = np.abs(np.arange(h) + 0.5 - (h / 2 - view[..., 1] * scale)[..., None]) < reach[..., None]
+    cols = np.abs(np.arange(w) + 0.5 - (w / 2 + view[..., 0] * scale)[..., None]) < reach[..., None]
+    inside = rows[..., :, None] & cols[..., None, :]  # t o h w
+    depth = np.where(inside, view[..., 2][..., None, None], np.inf)
+    depth = np.concatenate([depth[:1].repeat(3, 0), depth])
+    depth = reduce(depth, "(t p) o h w -> t o h w", "min", p=4)
+    return torch.from_numpy(np.where(np.isfinite(depth.min(1)), depth.argmin(1), -1))
 
 
 @dataclass
@@ -122,15 +170,18 @@ class Bucket:
     share: float
     window: int
 
-    def draw(self, count: int, rng: random.Random) -> tuple[Tensor, list[str], Tensor]:
-        """Draw latents `b c window h w`, captions, and whether each begins a video, bool `b`."""
+    def draw(self, count: int, rng: random.Random) -> Batch:
+        """Draw a batch of windows from random clips."""
         picks = [rng.randrange(len(self.latents)) for _ in range(count)]
         last = max(0, self.latents.shape[2] - self.window)  # a shorter clip is taken whole
         offsets = [rng.randint(0, last) if rng.random() < 0.6 else 0 for _ in picks]
-        pairs = zip(picks, offsets, strict=True)
-        z = torch.stack([self.latents[i, :, o : o + self.window] for i, o in pairs])
-        texts = [draw_caption(self.captions[i], rng) for i in picks]
-        return z.float(), texts, torch.tensor([o == 0 for o in offsets])
+        cuts = [(i, slice(o, o + self.window)) for i, o in zip(picks, offsets, strict=True)]
+        z = torch.stack([self.latents[i, :, cut] for i, cut in cuts])
+        sources, grid = [self.captions[i] for i in picks], self.latents.shape[2:]
+        texts = [draw_caption(source, rng) for source in sources]
+        cells = [object_cells(s, *grid)[cut] for s, (_, cut) in zip(sources, cuts, strict=True)]
+        starts = torch.tensor([o == 0 for o in offsets])
+        return Batch(z.float(), texts, starts, torch.stack(cells), sources)
 
 
 def draw_caption(source: world.Scene | str, rng: random.Random) -> str:

@@ -35,6 +35,7 @@ class DiTConfig:
     depth: int = 6  # blocks
     heads: int = 6
     text_depth: int = 2  # blocks of the text encoder
+    hints: int = 28  # what each patch is asked while the network learns, see `judge.local_loss`
 
     @property
     def patch_size(self) -> int:
@@ -136,14 +137,20 @@ class DiT(nn.Module):
         self.steer = nn.Linear(c.width, 6 * c.width)
         self.blocks = nn.ModuleList(Block(c.width, c.heads) for _ in range(c.depth))
         self.last = nn.Linear(c.width, 2 * c.width)
-        self.head = nn.Linear(c.width, c.patch_size)
+        self.head, self.hint = nn.Linear(c.width, c.patch_size), nn.Linear(c.width, c.hints)
         for layer in (self.steer, self.last, self.head):  # every block starts as the identity,
             nn.init.zeros_(layer.weight)  # and the whole network as the best linear guess
             nn.init.zeros_(layer.bias)
 
     def forward(
-        self, z: Tensor, tau: Tensor, tokens: Tensor, starts: Tensor | None = None
-    ) -> Tensor:
+        self,
+        z: Tensor,
+        tau: Tensor,
+        tokens: Tensor,
+        starts: Tensor | None = None,
+        kept: Tensor | None = None,
+        hints: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Predict the velocity.
 
         Args:
@@ -152,9 +159,13 @@ class DiT(nn.Module):
             tokens: captions, int64 `b m` (see `text.batch_tokens`).
             starts: bool `b`, whether the first latent frame is the first of a video and so stands
                 for one frame, not for four; None: they all are.
+            kept: the patches of each latent frame that the middle blocks see, int64 `t k`; the
+                others wait for the last one (three blocks at least). None: all.
+            hints: whether to say, too, which object each patch shows.
 
         Returns:
-            `b c t h w`.
+            `b c t h w`; with hints also the logits of `judge.local_loss`, `b t·s` (or `b t·k`)
+            by 28, as the middle of the network has them.
 
         Raises:
             ValueError: the latents do not fit the patches, or τ the frames.
@@ -176,10 +187,21 @@ class DiT(nn.Module):
         turn = rotary(positions(grid).to(z.device), self.config.width // self.config.heads)
         seen = torch.ones(len(z), math.prod(grid), dtype=torch.bool, device=z.device)
         mask = rearrange(torch.cat([seen, mask], 1), "b n -> b 1 1 n")
-        for block in self.blocks:
+        middle, frames = len(self.blocks) // 2, torch.arange(grid[0], device=z.device)[:, None]
+        for i, block in enumerate(self.blocks):
+            if kept is not None and i == 1:
+                every, flat = (x, turn, mask), (frames * x.shape[2] + kept).flatten()
+                x, turn = x[:, frames, kept], tuple(angles[flat] for angles in turn)
+                mask = mask[..., math.prod(grid) - len(flat) :]
+            if kept is not None and i == len(self.blocks) - 1:
+                some, (x, turn, mask) = x, every
+                x = x.index_put((torch.arange(len(x))[:, None, None], frames, kept), some)
             x = block(x, steer, turn, words, mask)
+            if hints and i == middle:
+                asked = self.hint(F.layer_norm(x, x.shape[-1:])).flatten(1, 2)
 
         shift, scale = rearrange(self.last(F.silu(condition)), "b t (p d) -> p b t 1 d", p=2)
         x = self.head(modulate(x, shift, scale))
         x = unpatchify(rearrange(x, "b t s d -> b (t s) d"), grid, self.config.patch)
-        return from_linear_guess(z, x, tau)
+        v = from_linear_guess(z, x, tau)
+        return (v, asked) if hints else v

@@ -13,15 +13,18 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, permutations
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from minisora.device import autocast
 from minisora.patches import positions, rotary
 from minisora.text import TextBlock
 from minisora.vae import VAE, ResidualBlock
+from minisora.video import frames_to_tensor, tensor_to_frames
 from minisora.world.scenes import CAMERAS, COLORS, MOTIONS, SHAPES, SIZES, Scene
 from minisora.world.shot import GROUNDS, SKIES
 
@@ -57,11 +60,13 @@ class Judge(nn.Module):
         self.norm, self.squeeze = nn.LayerNorm(c.width), nn.Linear(c.width, c.features)
         sizes = {"present": 1} | {name: len(values) for name, values in (THING | PLACE).items()}
         self.heads = nn.ModuleDict({name: nn.Linear(c.features, n) for name, n in sizes.items()})
+        self.local = nn.Linear(c.width, 1 + sum(map(len, THING.values())))  # for training only
 
     def forward(self, x: Tensor) -> Said:
         """Say what clips (pixels `b 3 t h w` in [-1, 1], t = 1+4k, sides multiples of 16) show.
 
-        In logits: "present" `b 3`, each of `THING` `b 3 n`, each of `PLACE` `b n`; and "features"
+        In logits: "present" `b 3`, each of `THING` `b 3 n`, each of `PLACE` `b n`; "local", what
+        each token alone has to say of the object that it shows, `b tokens n`; and "features"
         `b 64`, the mean over the slots.
         """
         fits = x.ndim == 5 and x.shape[1] == 3 and x.shape[2] % 4 == 1
@@ -71,10 +76,12 @@ class Judge(nn.Module):
         x = torch.cat([self.slot_embed.expand(len(x), -1, -1), self.tokens(x)], 1)
         for block in self.blocks:
             x = block(x, None)
-        slots = self.squeeze(self.norm(x[:, : SLOTS + 1]))  # b 4 64
+        x = self.norm(x)
+        slots = self.squeeze(x[:, : SLOTS + 1])  # b 4 64
         things, place = slots[:, :SLOTS], slots[:, SLOTS]
         said = {n: head(place if n in PLACE else things) for n, head in self.heads.items()}
-        return {**said, "present": said["present"][..., 0], "features": slots.mean(1)}
+        whole = {"present": said["present"][..., 0], "features": slots.mean(1)}
+        return {**said, **whole, "local": self.local(x[:, SLOTS + 1 :])}
 
     def tokens(self, x: Tensor) -> Tensor:
         """Turn pixels `b 3 t h w` into one token for every 16x16 pixels of four frames, `b n d`."""
@@ -141,6 +148,25 @@ def judge_loss(said: Said, truth: Truth, smooth: float = 0.05) -> Tensor:
     return loss
 
 
+def local_loss(said: Tensor, truth: Truth, cells: Tensor) -> Tensor:
+    """Return the mean negative log-likelihood of the object that each token shows.
+
+    Slots find out very slowly which object is theirs; a token knows at once. So every token is
+    asked, too, whether it shows an object, and which.
+
+    Args:
+        said: logits `b n 28`: whether there is one, and each of `THING`.
+        truth: see `labels`.
+        cells: the number of the object in each token, `b n`; −1 for none.
+    """
+    there, (present, *of) = cells >= 0, said.split([1, *map(len, THING.values())], -1)
+    loss = F.binary_cross_entropy_with_logits(present[..., 0], there.float())
+    for name, logits in zip(THING, of, strict=True):
+        number = truth[name].gather(1, cells.clamp_min(0))
+        loss = loss + F.cross_entropy(logits[there], number[there])
+    return loss
+
+
 def right(said: Said, scenes: list[Scene]) -> dict[str, Tensor]:
     """Say what clips have right of the scenes that they should show, bool `b` by attribute.
 
@@ -184,37 +210,56 @@ def shown(vae: VAE, latents: Tensor) -> Tensor:
         return vae.decode(latents.float().to(device)).float().clamp(-1, 1)
 
 
+def decoded(vae: VAE, latents: Tensor) -> np.ndarray:
+    """Return latents of the cache as the VAE shows them, uint8 `n t h w c`, from the cache."""
+    from minisora.checkpoints import fingerprint
+    from minisora.data import cache_path, write_array
+
+    path = cache_path("decoded", ".npy", fingerprint(vae), latents.shape, latents[0].sum().item())
+    if not path.is_file():
+        t, h, w = (4 * latents.shape[2] - 3, 8 * latents.shape[3], 8 * latents.shape[4])
+        parts = tqdm(latents.split(32), "decoding", unit="batch")
+        clips = (tensor_to_frames(shown(vae, z)) for z in parts)
+        write_array(path, (len(latents), t, h, w, 3), clips)
+    return np.load(path, mmap_mode="r")
+
+
 def train_judge(judge: Judge, vae: VAE, preset, seed: int = 0, progress: Path | None = None):
     """Teach a judge to describe filmed clips, yielding a `Record` a step.
 
-    They come from the cache of latents that the diffusion transformer learns from, decoded anew in
-    every step (7 ms a clip) and mirrored half of the time. The score is the share of unseen clips
-    of one object in which every attribute is right. The arguments are those of `train_dit`; the
-    preset's sizes differ in nothing but their counts.
+    They come from the cache of latents that the diffusion transformer learns from, decoded once
+    and mirrored half of the time. The score is the share of unseen clips of one object in which
+    every attribute is right. The arguments are those of `train_dit`; the preset's sizes differ in
+    nothing but their counts.
     """
-    from minisora.data import bucket  # both know every model's config, and so this file
+    from minisora.data import bucket, object_cells  # both know every model's config, so this file
     from minisora.train import UNSEEN, loop
 
     firsts = accumulate((size.count for size in preset.sizes), initial=0)
     buckets = [bucket(vae, size, first) for size, first in zip(preset.sizes, firsts, strict=False)]
-    latents = torch.cat([b.latents for b in buckets])
-    truth = labels([scene for b in buckets for scene in b.captions])
+    clips = [decoded(vae, b.latents) for b in buckets]
+    scenes = [scene for b in buckets for scene in b.captions]
+    truth, homes = labels(scenes), [(k, i) for k, c in enumerate(clips) for i in range(len(c))]
     unseen = bucket(vae, replace(preset.sizes[0], count=preset.checked), UNSEEN)
     alone = [i for i, scene in enumerate(unseen.captions) if len(scene.objects) == 1]
-    clips = torch.cat([shown(vae, z) for z in unseen.latents[alone].split(32)]).cpu()
+    others = torch.cat([shown(vae, z) for z in unseen.latents[alone].split(32)]).cpu()
+    device, (t, h, w) = next(judge.parameters()).device, buckets[0].latents.shape[2:]
 
     def loss_of(step: int) -> Tensor:
         generator = torch.Generator().manual_seed(1_000_003 * seed + step)
-        picks = torch.randint(len(latents), (preset.batch,), generator=generator)
+        picks = torch.randint(len(scenes), (preset.batch,), generator=generator)
         flip = torch.rand(preset.batch, generator=generator) < 0.5
-        x = shown(vae, latents[picks])
-        x[flip] = x[flip].flip(-1)
+        x = frames_to_tensor(np.stack([clips[homes[i][0]][homes[i][1]] for i in picks]))
+        cells = torch.stack([object_cells(scenes[i], t, h // 2, w // 2) for i in picks])
+        x[flip], cells[flip] = x[flip].flip(-1), cells[flip].flip(-1)
         wanted = mirrored({name: numbers[picks] for name, numbers in truth.items()}, flip)
-        with autocast(x.device):
-            return judge_loss(judge(x), {name: n.to(x.device) for name, n in wanted.items()})
+        wanted, cells = {name: n.to(device) for name, n in wanted.items()}, cells.to(device)
+        with autocast(device):
+            said = judge(x.to(device))
+            return judge_loss(said, wanted) + local_loss(said["local"], wanted, cells.flatten(1))
 
     def score() -> float:
-        hits = right(judge.eval().say(clips), [unseen.captions[i] for i in alone])["every"]
+        hits = right(judge.eval().say(others), [unseen.captions[i] for i in alone])["every"]
         return hits.float().mean().item()
 
     yield from loop(judge, preset, loss_of, score, progress)

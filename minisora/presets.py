@@ -32,6 +32,8 @@ class Preset:
     drop: float = 0.12  # DiT: share of captions replaced by the null caption
     given: float = 0.3  # DiT: share of samples in which some frames are given
     images: float = 0.1  # DiT: share of steps on images alone
+    still: float = 0.25  # DiT: share of the steps, at the beginning, that are all on images
+    hints: float = 0.02  # DiT: weight of the question which object a patch shows
 
 
 _CLIPS = (
@@ -40,10 +42,10 @@ _CLIPS = (
     Size(1600, height=48, width=80, share=1.0),
     Size(1600, height=80, width=48, share=1.0),
 )
-_LONG = dict(muon_lr=0.03, decay=0.1, cooldown=0.3)
+_LONG = dict(muon_lr=0.03, decay=0.1, cooldown=0.95)
 _TINY = (Size(24, height=32, width=32), Size(8, frames=33, height=32, width=48))
 # its first clips are those of the transformer, whose cache it shares; one judge scores all models
-_JUDGE = Preset(JudgeConfig(), (_CLIPS[0], Size(6000)), 32, 3000, 800, 250)
+_JUDGE = Preset(JudgeConfig(), (_CLIPS[0], Size(6000)), 32, 4000, 800, 250, cooldown=1.0)
 PRESETS = {
     "vae": {
         "smoke": Preset(VAEConfig(width=16), _TINY[:1], 4, 20, 8, 10, warmup=5),
@@ -52,8 +54,8 @@ PRESETS = {
         "gpu": Preset(VAEConfig(width=128), (Size(12000),), 32, 12000, 256, 500),
     },
     "dit": {
-        "smoke": Preset(DiTConfig(width=64, depth=2, heads=4), _TINY, 4, 20, 8, 10, warmup=5),
-        "cpu": Preset(DiTConfig(), _CLIPS, 32, 3800, 128, 200, **_LONG),
+        "smoke": Preset(DiTConfig(width=64, depth=3, heads=4), _TINY, 4, 20, 8, 10, warmup=5),
+        "cpu": Preset(DiTConfig(), _CLIPS, 32, 4600, 128, 200, **_LONG),
         "speedrun": Preset(DiTConfig(), (Size(6000),), 32, 1200, 64, 200, **_LONG),
         "gpu": Preset(
             DiTConfig(width=512, depth=12, heads=16), _CLIPS, 128, 20000, 256, 500, **_LONG

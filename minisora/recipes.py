@@ -20,7 +20,8 @@ from minisora.device import fast_dtype, pick_device
 from minisora.dit import DiT
 from minisora.judge import Judge, train_judge
 from minisora.presets import PRESETS
-from minisora.train import Record, train_dit, train_vae
+from minisora.train import Record, train_vae
+from minisora.train_dit import train_dit
 from minisora.vae import VAE
 
 LOOPS = {"vae": (VAE, train_vae), "dit": (DiT, train_dit), "judge": (Judge, train_judge)}

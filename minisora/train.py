@@ -8,7 +8,6 @@ very same weights as an unbroken one.
 from __future__ import annotations
 
 import math
-import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -18,14 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from minisora import flow
 from minisora.checkpoints import load_progress, save_progress
-from minisora.data import Bucket, bucket, pixels
+from minisora.data import pixels
 from minisora.device import autocast, fast_dtype
-from minisora.dit import DiT
 from minisora.muon import Muon
 from minisora.presets import Preset
-from minisora.text import batch_tokens, tokenize
 from minisora.vae import VAE, kl_divergence, psnr
 from minisora.video import frames_to_tensor
 
@@ -232,69 +228,3 @@ def reconstruction(vae: VAE, clips: np.ndarray, batch: int = 16) -> float:
             y = vae.decode(vae.encode(x))
         scores.append(psnr(y.float(), x))
     return torch.cat(scores).mean().item()
-
-
-def train_dit(
-    dit: DiT, vae: VAE, preset: Preset, seed: int = 0, progress: Path | None = None
-) -> Iterator[Record]:
-    """Teach a diffusion transformer to make latents from captions, yielding a `Record` a step.
-
-    Args:
-        dit: trained in place, on the device it is on.
-        vae: compresses the clips (its own work is done).
-        preset: of `PRESETS["dit"]`.
-        seed: of the draws.
-        progress: see `loop`.
-    """
-    device = next(dit.parameters()).device
-    firsts = np.cumsum([0, *(size.count for size in preset.sizes)])
-    buckets = [bucket(vae, s, int(f)) for s, f in zip(preset.sizes, firsts, strict=False)]
-    unseen = bucket(vae, replace(preset.sizes[0], count=preset.checked), UNSEEN)
-
-    def loss_of(step: int) -> Tensor:
-        return dit_loss(dit, draw_batch(buckets, preset, seed, step), preset, device, seed, step)
-
-    yield from loop(dit, preset, loss_of, lambda: unseen_loss(dit, unseen, device), progress)
-
-
-def draw_batch(buckets: list[Bucket], preset: Preset, seed: int, step: int):
-    """Draw a step's latents, captions and starts: clips of one size, or images alone."""
-    rng = random.Random(f"{seed} {step}")
-    chosen = rng.choices(buckets, [b.share for b in buckets])[0]
-    if rng.random() >= preset.images:
-        return chosen.draw(preset.batch, rng)
-    z, texts, starts = chosen.draw(preset.batch * 4, rng)
-    return z[:, :, :1][starts], [t for t, s in zip(texts, starts, strict=True) if s], starts[starts]
-
-
-def dit_loss(dit: DiT, batch, preset: Preset, device, seed: int, step: int) -> Tensor:
-    """Return the loss of one batch, with captions dropped and frames given as the preset says."""
-    z, texts, starts = batch
-    rng = random.Random(f"{seed} {step} words")
-    generator = torch.Generator().manual_seed(1_000_003 * seed + step)
-    tokens = [None if rng.random() < preset.drop else tokenize(t, 0.02, rng) for t in texts]
-    tau = flow.draw_tau(len(z), generator)
-    given = flow.draw_given(len(z), z.shape[2], preset.given, generator)
-    haze = flow.draw_haze(len(z), generator)
-    noise = torch.randn(z.shape, generator=generator)
-    moved = (a.to(device) for a in (z, tau, given, noise, starts, haze))
-    z, tau, given, noise, starts, haze = moved
-    with autocast(device):
-        return flow.loss(dit, z, batch_tokens(tokens, device), tau, given, noise, starts, haze)
-
-
-@torch.no_grad()
-def unseen_loss(dit: DiT, unseen: Bucket, device, batch: int = 64) -> float:
-    """Return the loss on unseen clips with full captions, at the same noise every time."""
-    dit.eval()
-    losses = []
-    for i in range(0, len(unseen.latents), batch):
-        z = unseen.latents[i : i + batch].float()
-        tau = (torch.arange(len(z)) + 0.5) / len(z)
-        noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(i))
-        tokens = [tokenize(scene.caption) for scene in unseen.captions[i : i + batch]]
-        given = torch.zeros(len(z), z.shape[2], dtype=torch.bool)
-        z, tau, given, noise = (a.to(device) for a in (z, tau, given, noise))
-        with autocast(device):
-            losses.append(flow.loss(dit, z, batch_tokens(tokens, device), tau, given, noise).item())
-    return sum(losses) / len(losses)

@@ -7,10 +7,21 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
+from einops import reduce
 from torch.testing import assert_close
 
 from minisora import data, world
-from minisora.data import Bucket, Size, draw_caption, film, read_folder, scene_from, write_folder
+from minisora.data import (
+    Bucket,
+    Size,
+    draw_caption,
+    film,
+    object_cells,
+    read_folder,
+    scene_from,
+    write_folder,
+)
+from minisora.evaluate import object_mask
 from minisora.vae import VAE, VAEConfig
 from minisora.video import Video, frames_to_tensor
 
@@ -199,7 +210,8 @@ def counting(n=4, c=2, t=9, h=3, w=5, window=4) -> Bucket:
 
 
 def test_draw_takes_whole_windows_from_inside_and_says_which_begin_a_video():
-    z, texts, starts = counting().draw(300, random.Random(0))
+    z, texts, starts, cells, sources = counting().draw(300, random.Random(0))
+    assert cells.shape == (300, 4, 3, 5) and (cells == -1).all()  # of clips not filmed here
     assert z.shape == (300, 2, 4, 3, 5) and z.dtype == torch.float32
     assert (z == z[:, :1, :, :1, :1]).all()
     values = z[:, 0, :, 0, 0].long()
@@ -216,7 +228,7 @@ def test_draw_repeats_and_takes_a_short_clip_whole():
     one, two = (counting().draw(8, random.Random(3)) for _ in range(2))
     assert torch.equal(one[0], two[0]) and one[1] == two[1] and torch.equal(one[2], two[2])
     for t in (4, 1):
-        z, _, starts = counting(t=t).draw(8, random.Random(0))
+        z, _, starts, *_ = counting(t=t).draw(8, random.Random(0))
         assert z.shape == (8, 2, t, 3, 5) and starts.all()
 
 
@@ -229,3 +241,27 @@ def test_captions_are_drawn_at_every_level():
     assert all(scene.objects[0].color in text for text in drawn)
     short = [text for text in drawn if "camera" not in text]
     assert 0.1 < len(short) / len(drawn) < 0.5  # all short ones and some of the medium ones
+
+
+def test_cells_say_which_object_the_latents_show():
+    missed = shown = marked = 0
+    for seed in range(6):
+        scene = world.sample_scene(seed, objects=1)
+        mask = object_mask(scene, 9, 64, 32)
+        cells = object_cells(scene, 3, 8, 4) >= 0
+        mask = torch.cat([mask[:1].expand(3, -1, -1), mask])
+        mask = reduce(mask.float(), "(t p) (h q) (w r) -> t h w", "max", p=4, q=8, r=8) > 0
+        missed, shown = missed + (mask & ~cells).sum(), shown + mask.sum()
+        marked += cells.sum()
+    assert missed < 0.08 * shown and marked < 2 * shown
+    assert (object_cells("a clip of somebody's", 2, 3, 4) == -1).all()
+
+
+def test_of_two_objects_in_a_cell_the_nearest_counts():
+    far = world.Thing("sphere", "red", "large", "still", z=-2.0)
+    near = world.Thing("cube", "blue", "large", "still", z=1.0)
+    for scene, winner in ((world.Scene((far, near)), 1), (world.Scene((near, far)), 0)):
+        cells = object_cells(scene, 1, 8, 8)
+        assert (cells == winner).sum() > 0
+        alone = object_cells(world.Scene((near,)), 1, 8, 8) == 0
+        assert (cells[alone] == winner).all()

@@ -11,6 +11,7 @@ from torch.testing import assert_close
 from minisora import judge as judges
 from minisora import world
 from minisora.checkpoints import load_model, save_model
+from minisora.data import object_cells
 from minisora.judge import PLACE, SLOTS, THING, Judge, JudgeConfig, labels, match, mirrored, right
 from minisora.presets import PRESETS
 from minisora.train import UNSEEN, optimizers
@@ -70,7 +71,11 @@ def test_what_does_not_fit_is_told(judge, refuses):
 
 
 def test_gradients_reach_every_parameter_and_each_has_one_optimizer(judge, scenes):
-    judges.judge_loss(judge(torch.randn(6, 3, 5, 16, 32)), labels(scenes)).backward()
+    said, truth = judge(torch.randn(6, 3, 5, 16, 32)), labels(scenes)
+    cells = torch.stack([object_cells(scene, 2, 1, 2) for scene in scenes])
+    (
+        judges.judge_loss(said, truth) + judges.local_loss(said["local"], truth, cells.flatten(1))
+    ).backward()
     for name, p in judge.named_parameters():
         if "time.weight" not in name and "space" not in name and "time_norm" not in name:
             assert p.grad is not None and p.grad.abs().max() > 0, name
@@ -80,6 +85,16 @@ def test_gradients_reach_every_parameter_and_each_has_one_optimizer(judge, scene
     for name, p in judge.named_parameters():
         outer = any(part in name for part in ("stem", "embed", "head"))
         assert (id(p) in muon) == (p.ndim == 2 and not outer), name
+
+
+def test_a_token_is_asked_for_the_object_that_it_shows(scenes):
+    truth, cells = labels(scenes), torch.tensor([[0, -1]]).repeat(6, 1)
+    # every first token shows object 0, every second one none
+    sure = [20 * F.one_hot(truth[name][:, 0], len(values)) for name, values in THING.items()]
+    first = torch.cat([torch.full((6, 1), 20), *sure], 1).float()
+    local = torch.stack([first, torch.full_like(first, -20)], 1)
+    assert judges.local_loss(local, truth, cells) < 1e-3
+    assert judges.local_loss(local.flip(1), truth, cells) > 20
 
 
 def test_when_matters(judge):

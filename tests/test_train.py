@@ -10,14 +10,12 @@ from torch.testing import assert_close
 
 from minisora import train
 from minisora.checkpoints import load_model, load_progress
-from minisora.data import Bucket
 from minisora.dit import DiT
 from minisora.muon import Muon
 from minisora.presets import PRESETS
-from minisora.train import Average, Record, draw_batch, loop, optimizers, schedule
+from minisora.train import Average, Record, loop, optimizers, schedule
+from minisora.train_dit import train_dit
 from minisora.vae import VAE
-
-CPU = torch.device("cpu")
 
 
 def begin(kind, weights, progress=None):
@@ -28,7 +26,7 @@ def begin(kind, weights, progress=None):
         model = VAE(preset.config)
         return model, train.train_vae(model, preset, 0, progress)
     model, vae = DiT(preset.config), load_model(weights / "vae.safetensors", "vae")
-    return model, train.train_dit(model, vae, preset, 0, progress)
+    return model, train_dit(model, vae, preset, 0, progress)
 
 
 @pytest.fixture(scope="module", params=["vae", "dit"])
@@ -200,7 +198,7 @@ def test_the_learning_rate_rises_stays_and_falls_to_nothing():
 @pytest.mark.parametrize("preset", [p for kind in PRESETS.values() for p in kind.values()])
 def test_every_presets_learning_rate_reaches_the_top_and_lands(preset):
     shares = [schedule(step, preset) for step in range(preset.steps)]
-    assert max(shares) == 1 and min(shares) > 0 and shares[-1] < 0.1
+    assert 0.95 < max(shares) <= 1 and min(shares) > 0 and shares[-1] < 0.1
     assert preset.steps % preset.check_every == 0
 
 
@@ -225,49 +223,3 @@ def test_the_average_is_young_at_first_and_then_slow():
         average.weights["weight"].fill_(1.0)
         average.update(model, step)
         assert average.weights["weight"].item() == pytest.approx(decay)
-
-
-# ---- draws ----
-
-
-def buckets(n=5):
-    z = torch.randn(n, 16, 9, 4, 6, generator=torch.Generator().manual_seed(0)).half()
-    texts = [f"clip {i}" for i in range(n)]
-    return [Bucket(z[:, :, :5, :, :4], texts, 3.0, 5), Bucket(z, texts, 1.0, 5)]
-
-
-def test_a_steps_draws_depend_on_seed_and_step_alone():
-    preset = PRESETS["dit"]["smoke"]
-    torch.manual_seed(0)
-    dit = DiT(preset.config)
-    nn.init.normal_(dit.head.weight)
-
-    def drawn(seed, step, others):
-        torch.manual_seed(others)
-        random.seed(others)
-        batch = draw_batch(buckets(), preset, seed, step)
-        before = torch.get_rng_state(), random.getstate()
-        loss = train.dit_loss(dit, batch, preset, CPU, seed, step).item()
-        assert torch.equal(before[0], torch.get_rng_state()) and before[1] == random.getstate()
-        return batch[1], loss
-
-    assert drawn(0, 3, others=1) == drawn(0, 3, others=2)
-    assert len({drawn(seed, step, 1)[1] for seed in (0, 1) for step in (3, 4)}) == 4
-
-
-def test_batches_are_of_one_size_in_the_shares_asked_for():
-    preset = replace(PRESETS["dit"]["smoke"], images=0.0)
-    shapes = [tuple(draw_batch(buckets(), preset, 0, step)[0].shape) for step in range(400)]
-    wide = shapes.count((4, 16, 5, 4, 6))
-    assert wide + shapes.count((4, 16, 5, 4, 4)) == 400
-    assert 70 < wide < 130
-
-
-def test_images_are_first_frames():
-    preset = replace(PRESETS["dit"]["smoke"], images=1.0)
-    first = torch.cat([b.latents[:, :, 0].flatten(1)[:, :16] for b in buckets()])
-    for step in range(20):
-        z, texts, starts = draw_batch(buckets(), preset, 0, step)
-        assert z.shape[2] == 1 and len(z) == len(texts) == len(starts) > 3 and starts.all()
-        for row in z[:, :, 0].flatten(1)[:, :16]:
-            assert (row == first.float()).all(1).any()
