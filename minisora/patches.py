@@ -43,7 +43,7 @@ def unpatchify(tokens: Tensor, grid: tuple[int, int, int], patch: Patch) -> Tens
 def positions(grid: tuple[int, int, int]) -> Tensor:
     """Return each patch's place, float `n 3`: time from the start, row and column from the middle.
 
-    Counting space from the middle lets a model that knows one size meet another halfway.
+    Space is counted from the middle, so the middle of every size is the same place.
     """
     t, h, w = (torch.arange(size, dtype=torch.float32) for size in grid)
     axes = torch.meshgrid(t, h - (grid[1] - 1) / 2, w - (grid[2] - 1) / 2, indexing="ij")

@@ -33,6 +33,7 @@ class Preset:
     given: float = 0.3  # DiT: share of samples in which some frames are given
     images: float = 0.1  # DiT: share of steps on images alone
     still: float = 0.25  # DiT: share of the steps, at the beginning, that are all on images
+    kept: tuple[int, ...] = (4, 4, 2, 1)  # DiT: one patch in so many sees the middle blocks
     hints: float = 0.02  # DiT: weight of the question which object a patch shows
 
 

@@ -61,15 +61,13 @@ def draw_batch(buckets: list[Bucket], preset: Preset, seed: int, step: int) -> B
     return chosen.draw(preset.batch * 4, rng).images()
 
 
-def draw_kept(grid: tuple[int, int, int], done: float, generator: torch.Generator) -> Tensor | None:
+def draw_kept(grid: tuple[int, int, int], share: int, generator: torch.Generator) -> Tensor | None:
     """Draw which patches of each frame the middle blocks see, int64 `t k`; None: all of them.
 
-    A quarter in the first half of the training, half of them in the next quarter, then all: steps
-    are cheaper, and what a few patches know must be enough for the others (TREAD, Krause et al.
-    2025, arXiv 2501.04765).
+    One in `share`, so steps are cheaper, and what a few patches know must be enough for the others
+    (TREAD, Krause et al. 2025, arXiv 2501.04765).
     """
     t, patches = grid[0], grid[1] * grid[2]
-    share = (4, 4, 2, 1)[int(4 * done)]
     if share == 1:
         return None
     return torch.rand(t, patches, generator=generator).topk(max(1, patches // share)).indices
@@ -85,9 +83,8 @@ def dit_loss(dit: DiT, batch: Batch, preset: Preset, device, seed: int, step: in
     given = flow.draw_given(len(z), z.shape[2], preset.given, generator)
     haze = flow.draw_haze(len(z), generator)
     noise = torch.randn(z.shape, generator=generator)
-    kept = None
-    if dit.config.depth > 2:
-        kept = draw_kept(grid_of(z.shape, dit.config.patch), step / preset.steps, generator)
+    share = preset.kept[len(preset.kept) * step // preset.steps] if dit.config.depth > 2 else 1
+    kept = draw_kept(grid_of(z.shape, dit.config.patch), share, generator)
     answers = []
 
     def model(*inputs: Tensor) -> Tensor:

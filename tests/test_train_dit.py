@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from minisora import world
+from minisora import train_dit, world
 from minisora.data import Batch, Bucket, object_cells
 from minisora.dit import DiT, DiTConfig
 from minisora.judge import THING
@@ -76,15 +76,25 @@ def test_a_training_begins_with_images():
 # ---- patches that wait ----
 
 
-def test_a_quarter_of_the_patches_then_half_then_all():
+def test_a_share_of_each_frames_patches_is_kept():
     dice = torch.Generator().manual_seed(0)
-    for done, count in ((0, 8), (0.49, 8), (0.5, 16), (0.74, 16)):
-        kept = draw_kept((5, 8, 4), done, dice)
+    for share, count in ((4, 8), (2, 16)):
+        kept = draw_kept((5, 8, 4), share, dice)
         assert kept.shape == (5, count) and 0 <= kept.min() and kept.max() < 32
         assert all(len(set(row)) == count for row in kept.tolist())
         assert len({tuple(row) for row in kept.tolist()}) == 5  # every frame has its own
-    assert draw_kept((5, 8, 4), 0.75, dice) is None
-    assert draw_kept((1, 1, 2), 0.0, dice).shape == (1, 1)
+    assert draw_kept((5, 8, 4), 1, dice) is None
+    assert draw_kept((1, 1, 2), 4, dice).shape == (1, 1)
+
+
+def test_more_patches_are_kept_as_the_training_goes_on(monkeypatch):
+    shares, draw = [], train_dit.draw_kept
+    monkeypatch.setattr(train_dit, "draw_kept", lambda g, s, d: shares.append(s) or draw(g, s, d))
+    preset, dit = replace(PRESETS["dit"]["smoke"], steps=8, kept=(4, 2)), DiT(SMALL)
+    for step in range(8):
+        dit_loss(dit, draw_batch(buckets(), preset, 0, step), preset, CPU, 0, step)
+    dit_loss(DiT(replace(SMALL, depth=2)), draw_batch(buckets(), preset, 0, 0), preset, CPU, 0, 0)
+    assert shares == [4] * 4 + [2] * 4 + [1]  # a network without a middle sees all
 
 
 @pytest.fixture(scope="module")
