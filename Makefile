@@ -9,7 +9,7 @@ help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/ready  ## film a sentence with the shipped weights: demo.mp4
-	$(BIN)/minisora generate "a red sphere bounces on a checkered floor, the camera orbits left" --seed 0 -o demo.mp4
+	$(BIN)/minisora generate "crimson ball hopping on a chessboard, the camera circles it to the left" --seed 0 -o demo.mp4
 	$(BIN)/minisora verify demo.mp4
 
 test: .venv/ready  ## lint, then run every test
@@ -23,6 +23,7 @@ lab: .venv/ready  ## open the notebooks
 weights: .venv/ready  ## train the shipped weights again, from nothing
 	$(BIN)/minisora train vae --preset cpu --out minisora/weights
 	$(BIN)/minisora train dit --preset cpu --out minisora/weights
+	$(BIN)/minisora train captioner --preset cpu --out minisora/weights
 
 clean:  ## remove .venv, caches and demo.mp4; weights and your own data stay
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache demo.mp4

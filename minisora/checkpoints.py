@@ -13,12 +13,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from minisora.captioner import Captioner, CaptionerConfig
 from minisora.dit import DiT, DiTConfig
 from minisora.files import write_whole
 from minisora.judge import Judge, JudgeConfig
 from minisora.vae import VAE, VAEConfig
 
 MODELS = {"vae": (VAE, VAEConfig), "dit": (DiT, DiTConfig), "judge": (Judge, JudgeConfig)}
+MODELS["captioner"] = Captioner, CaptionerConfig
 SHIPPED = Path(__file__).parent / "weights"
 
 
@@ -61,7 +63,7 @@ def load_model(path: str | os.PathLike, kind: str) -> nn.Module:
 
     Args:
         path: a .safetensors file.
-        kind: "vae", "dit" or "judge".
+        kind: "vae", "dit", "judge" or "captioner".
 
     Raises:
         ValueError: the file is missing, damaged, changed since it was saved, of another kind, or
@@ -69,9 +71,8 @@ def load_model(path: str | os.PathLike, kind: str) -> nn.Module:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(
-            f"no weights at {path}; 'minisora train {kind} --out {path.parent}' makes some"
-        )
+        how = f"minisora train {kind} --out {path.parent}"
+        raise ValueError(f"no weights at {path}; {how!r} makes some")
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -91,9 +92,8 @@ def load_model(path: str | os.PathLike, kind: str) -> nn.Module:
         model.load_state_dict({name: t.float() for name, t in state.items()})
     except Exception as error:  # a damaged config can fail in any way
         reason = one_line(error)
-        raise ValueError(
-            f"the weights in {path} do not fit this version's {kind} ({reason})"
-        ) from None
+        told = f"the weights in {path} do not fit this version's {kind} ({reason})"
+        raise ValueError(told) from None
     return model.eval().requires_grad_(False)
 
 

@@ -10,10 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from minisora import __version__
-from minisora.commands import bench, evaluate, film, generate, learn, prompted, speedrun, verify
+from minisora import commands as do
 
 PRESETS = ("smoke", "cpu", "gpu")
 PROMPTED = {  # command: how many files it takes, its frames if they can be chosen, what it does
+    "generate": (0, 17, "make a video from a sentence"),
     "animate": (1, 17, "make a picture move: it is the first frame"),
     "extend": (1, 16, "continue a clip, or make what led to it"),
     "loop": (1, 12, "make a clip go round"),
@@ -60,20 +61,19 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"minisora {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    make = commands.add_parser("generate", help="make a video from a sentence")
-    make.set_defaults(run=generate)
-    example = '"a red sphere bounces, the camera orbits left"'
-    make.add_argument("prompt", nargs="+", help=f"a sentence in quotes, such as {example}")
-    pixels = "in pixels, multiples of 16 (64x64)"
-    make.add_argument("--size", type=size, default="64x64", metavar="WIDTHxHEIGHT", help=pixels)
-    frames = "1, 5, 9, 13, 17 …; 8 are a second (17)"
-    make.add_argument("--frames", type=int, default=17, help=frames)
-    add_making(make)
     for name in PROMPTED:
         add_prompted(commands, name)
 
+    tell = commands.add_parser("caption", help="say what a picture or clip shows")
+    tell.set_defaults(run=do.caption)
+    kinds = "png, jpg, gif, mp4 … of any size and speed, or a folder of PNGs"
+    tell.add_argument("file", metavar="FILE", help=kinds)
+    tell.add_argument("--sure", type=float, default=0.5, help="leave out what is less likely (0.5)")
+    tell.add_argument("--weights", type=Path, metavar="DIR", help="a folder of your own weights")
+    tell.add_argument("--device", type=device, default="auto", help="cpu, cuda or auto")
+
     studio = commands.add_parser("film", help="film scenes of the small world, with their captions")
-    studio.set_defaults(run=film)
+    studio.set_defaults(run=do.film)
     kinds = "one scene: film.mp4; several: a folder with metadata.jsonl"
     studio.add_argument("-o", "--out", type=Path, metavar="FILE or DIR", help=kinds)
     studio.add_argument("--count", type=int, help="how many scenes; they go into a folder")
@@ -87,23 +87,21 @@ def build_parser() -> argparse.ArgumentParser:
     add_saving(studio)
 
     check = commands.add_parser("verify", help="read a file's content credentials, who made it how")
-    check.set_defaults(run=verify)
+    check.set_defaults(run=do.verify)
     kinds = "mp4, gif, webp, png, jpg, or a folder of PNGs"
     check.add_argument("file", type=Path, metavar="FILE", help=kinds)
-    told = "pass only a signer that a --root vouches for"
-    check.add_argument("--trusted", action="store_true", help=told)
+    check.add_argument("--trusted", action="store_true", help="pass only whom a --root vouches for")
     told = "a PEM file of certificates to trust"
     check.add_argument("--root", type=Path, action="append", default=[], metavar="FILE", help=told)
     add_measuring(commands)
 
     train = commands.add_parser("train", help="train one of the models")
-    train.set_defaults(run=learn)
-    train.add_argument("model", choices=("vae", "dit", "judge"))
+    train.set_defaults(run=do.learn)
+    train.add_argument("model", choices=("vae", "dit", "judge", "captioner"))
     about = "smoke: seconds; cpu: two cores, minutes; gpu: one card"
     train.add_argument("--preset", choices=PRESETS, default="cpu", help=about)
     train.add_argument("--seed", type=seed, default=0)
-    where = "where the weights go (default: weights)"
-    train.add_argument("--out", type=Path, metavar="DIR", help=where)
+    train.add_argument("--out", type=Path, metavar="DIR", help="where the weights go (weights)")
     train.add_argument("--restart", action="store_true", help="forget an interrupted training")
     train.add_argument("--device", type=device, default="auto", help="cpu, cuda or auto")
     return parser
@@ -111,16 +109,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 def add_making(command: argparse.ArgumentParser) -> None:
     """Add what all commands that make a video have: its file and how the sampler works."""
-    kinds = "mp4, webm, gif, webp; png and jpg for one frame; no ending: a folder of PNGs"
-    command.add_argument(
-        "-o", "--out", type=Path, default="out.mp4", metavar="FILE", help=f"{kinds} (out.mp4)"
-    )
+    kinds = "mp4, webm, gif, webp; png and jpg for one frame; no ending: a folder of PNGs (out.mp4)"
+    command.add_argument("-o", "--out", type=Path, default="out.mp4", metavar="FILE", help=kinds)
     command.add_argument("--steps", type=int, default=25, help="of the sampler (25)")
     command.add_argument("--guidance", type=float, default=3.0, help="how strictly to follow (3)")
     command.add_argument("--solver", choices=("euler", "heun"), default="euler")
     command.add_argument("--negative", metavar="PROMPT", help="what is not wanted")
-    repeat = "repeats a video exactly; drawn if left out"
-    command.add_argument("--seed", type=seed, help=repeat)
+    command.add_argument("--as-written", action="store_true", help="do not expand the prompt")
+    command.add_argument("--seed", type=seed, help="repeats a video exactly; drawn if left out")
     command.add_argument("--scale", type=int, default=4, help="enlarge the file's pixels (4)")
     add_saving(command)
     command.add_argument("--weights", type=Path, metavar="DIR", help="a folder of your own weights")
@@ -129,33 +125,33 @@ def add_making(command: argparse.ArgumentParser) -> None:
 
 def add_saving(command: argparse.ArgumentParser) -> None:
     """Add what a file tells about its origin."""
-    told = "sign the file without prompt, seed and model"
-    command.add_argument("--private", action="store_true", help=told)
+    command.add_argument("--private", action="store_true", help="sign without prompt, seed, model")
     command.add_argument("--mark", action="store_true", help="draw AI into a corner")
 
 
 def add_prompted(commands, name: str) -> None:
-    """Add a command that is prompted with pictures or videos, or rolls on."""
+    """Add a command that makes a video from words, and most of them from pictures or videos."""
     files, frames, about = PROMPTED[name]
     command = commands.add_parser(name, help=about)
-    command.set_defaults(run=prompted, files=[])
+    command.set_defaults(run=do.prompted, files=[])
     if files:
         kinds = "png, jpg, gif, mp4 … of any size and speed, or a folder of PNGs"
         command.add_argument("files", nargs=files, metavar="FILE", help=kinds)
-    words = "what is to be seen, in quotes" + ("; one for each shot" if name == "long" else "")
+    words = 'what is to be seen, in quotes, such as "a red sphere bounces, the camera orbits left"'
+    words += "; one for each shot" if name == "long" else ""
     command.add_argument("prompt", nargs="+", help=words)
     if frames:
-        told = f"{'in all' if name == 'animate' else 'to add'}; 8 are a second ({frames})"
+        told = "1, 5, 9, 13, 17 …" if frames == 17 else "to add"
+        told += f"; 8 are a second ({frames})"
         command.add_argument("--frames", type=int, default=frames, help=told)
     if name == "extend":
-        ways = ("forward", "backward")
-        command.add_argument("--direction", choices=ways, default="forward")
+        command.add_argument("--direction", choices=("forward", "backward"), default="forward")
     if name == "edit":
         told = "0: nothing changes; 1: nothing is kept (0.6)"
         command.add_argument("--strength", type=float, default=0.6, help=told)
     if name == "long":
         command.add_argument("--seconds", type=float, default=60.0, help="up to 600 (60)")
-    told = "in pixels, multiples of 16 (64x64" + ("" if name == "long" else ", or of like shape")
+    told = "in pixels, multiples of 16 (64x64" + (", or of like shape" if files else "")
     command.add_argument("--size", type=size, metavar="WIDTHxHEIGHT", help=f"{told})")
     add_making(command)
 
@@ -163,27 +159,27 @@ def add_prompted(commands, name: str) -> None:
 def add_measuring(commands) -> None:
     """Add the commands that measure."""
     score = commands.add_parser("eval", help="measure the weights on held-out combinations")
-    score.set_defaults(run=evaluate)
+    score.set_defaults(run=do.evaluate)
     score.add_argument("--clips", type=int, default=500, help="for the VAE's PSNR (500)")
     score.add_argument("--prompts", type=int, default=0, help="for the judge; 0: none (0)")
+    score.add_argument("--captions", action="store_true", help="have their clips captioned")
     told = "cases of animating, extending, looping …; 0: none (0)"
     score.add_argument("--tasks", type=int, default=0, help=told)
     score.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
-    score.add_argument(
-        "--pictures", type=Path, metavar="DIR", help="also make heldout.png and hero.gif there"
-    )
+    told = "also make heldout.png and hero.gif there"
+    score.add_argument("--pictures", type=Path, metavar="DIR", help=told)
     score.add_argument("--weights", type=Path, metavar="DIR", help="a folder of your own weights")
     score.add_argument("--device", type=device, default="auto", help="cpu, cuda or auto")
 
     speed = commands.add_parser("bench", help="measure speed in shares of this machine's peak")
-    speed.set_defaults(run=bench)
+    speed.set_defaults(run=do.bench)
     speed.add_argument("--preset", choices=PRESETS, default="cpu")
     speed.add_argument("--quick", action="store_true", help="fewer figures, less exact")
     speed.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
     speed.add_argument("--device", type=device, default="auto", help="cpu, cuda or auto")
 
     race = commands.add_parser("speedrun", help="from nothing to a judged model, timed")
-    race.set_defaults(run=speedrun)
+    race.set_defaults(run=do.speedrun)
     race.add_argument("--preset", choices=("speedrun", "smoke"), default="speedrun")
     race.add_argument("--seed", type=seed, default=0)
     told = "a new folder for weights, log and curve (speedrun)"

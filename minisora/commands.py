@@ -13,23 +13,15 @@ from pathlib import Path
 MOST_PIXELS = 20_000_000  # in one filmed clip: it takes about 3 GB
 
 
-def generate(args: argparse.Namespace) -> None:
-    """Make one video and say where it is."""
-    began, (width, height) = time.perf_counter(), args.size
-    (prompt,) = prompts_of(args)
-    check_words(args, [prompt], args.frames, width, height)
-    sora = load(args)
-    sora.check_size(width, height, args.frames)
-    print(f"making {args.frames} frames of {width}x{height} on {sora.device}: {prompt[:200]!r}")
-    shape = dict(width=width, height=height, frames=args.frames)
-    save(args, watched(sora.generate, args, prompt, **shape), began)
-
-
 def prompted(args: argparse.Namespace) -> None:
-    """Make one video from files and words, with the method of `Sora` named as the command.
+    """Make one video from words and files, with the method of `Sora` named as the command.
 
-    What was done to fit the files is told by warnings, a line each.
+    What was done to fit the files, and what of the words cannot be, is told by warnings, a line
+    each.
     """
+    from minisora.expand import readings
+    from minisora.sampler import draw_seed
+
     began, prompts, rolls = time.perf_counter(), prompts_of(args), args.command == "long"
     names = ("frames", "direction", "strength", "seconds")
     options = {name: getattr(args, name) for name in names if hasattr(args, name)}
@@ -40,7 +32,11 @@ def prompted(args: argparse.Namespace) -> None:
     sora = load(args)
     files = " and ".join(args.files)
     print(f"{args.command} {files}{files and ' '}on {sora.device}: {' / '.join(prompts)[:200]!r}")
+    args.seed = draw_seed(args.seed)  # it decides what is filled in, too
+    texts = readings(prompts, not args.as_written, [args.seed] * len(prompts), not args.files)
+    print(*(f"expanded: {text}\n" for text in texts if text not in prompts), sep="", end="")
     words = [*args.files, prompts if rolls else prompts[0]]
+    options["expand"] = texts
     save(args, watched(getattr(sora, args.command), args, *words, **options), began)
 
 
@@ -94,6 +90,16 @@ def save(args: argparse.Namespace, video, began: float) -> None:
     print(f"{args.out}: {about}; took {time.perf_counter() - began:.1f} s")
 
 
+def caption(args: argparse.Namespace) -> None:
+    """Say what a picture or clip shows, and of what the captioner is not sure."""
+    if not 0 <= args.sure <= 1:
+        raise ValueError(f"--sure is a number from 0 to 1, not {args.sure}")
+    found = load(args).caption(args.file, args.sure)
+    print(found.text or "nothing that I am sure of")
+    unsure = ", ".join(f"{name} {found.chances[name]:.2f}" for name in found.unsure)
+    print(f"confidence {found.confidence:.2f}" + (f"; left out: {unsure}" if unsure else ""))
+
+
 def film(args: argparse.Namespace) -> None:
     """Film one scene into a file, or several into a folder."""
     from tqdm import tqdm
@@ -107,15 +113,12 @@ def film(args: argparse.Namespace) -> None:
         raise ValueError(f"--count must be 1 or more, not {count}")
     width, height = args.size or ((256, 256) if args.count is None else (64, 64))
     if min(args.frames, width, height) < 1 or not 0 < args.fps < float("inf"):
-        raise ValueError(
-            f"cannot film {args.frames} frames of {width}x{height} at {args.fps:g} frames a "
-            "second: all must be positive"
-        )
+        told = f"{args.frames} frames of {width}x{height} at {args.fps:g} frames a second"
+        raise ValueError(f"cannot film {told}: all must be positive")
     if args.frames * width * height > MOST_PIXELS:
-        raise ValueError(
-            f"{args.frames} frames of {width}x{height} are over {MOST_PIXELS / 1e6:.0f} million "
-            "pixels, too many to film at once; make it smaller or shorter"
-        )
+        told = f"{args.frames} frames of {width}x{height} are over {MOST_PIXELS / 1e6:.0f} million"
+        told += " pixels, too many to film at once; make it smaller or shorter"
+        raise ValueError(told)
     shape = dict(frames=args.frames, width=width, height=height, fps=args.fps)
     if args.count is None:
         out = args.out or Path("film.mp4")
@@ -164,7 +167,7 @@ def evaluate(args: argparse.Namespace) -> None:
     found = dict(model=sora.model, clips=args.clips, psnr=scores.mean().item())
     found["psnr_objects"] = inside.mean().item()
     if args.prompts:
-        found |= measures.measure(sora, judge, args.prompts)
+        found |= measures.measure(sora, judge, args.prompts, args.captions)
         print(measures.as_text(found))
     if args.tasks:
         from minisora import tasks

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -227,6 +228,12 @@ def bucket(vae, size: Size, first: int = 0, split: str = "train") -> Bucket:
     return Bucket(
         load_file(path)["latents"], [scene_from(row) for row in rows], size.share, size.window
     )
+
+
+def buckets(vae, sizes: tuple[Size, ...]) -> list[Bucket]:
+    """Return training buckets, each of other scenes."""
+    firsts = accumulate((size.count for size in sizes), initial=0)
+    return [bucket(vae, size, first) for size, first in zip(sizes, firsts, strict=False)]
 
 
 def scene_from(row: dict) -> world.Scene:

@@ -18,9 +18,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from minisora import data, world
+from minisora.captioner import Captioner
 from minisora.checkpoints import SHIPPED, load_model
 from minisora.device import autocast
-from minisora.judge import Judge, Said, right, shown
+from minisora.expand import Expansion
+from minisora.judge import PLACE, THING, Judge, Said, labels, right, shown
 from minisora.presets import PRESETS
 from minisora.sora import Sora
 from minisora.vae import psnr
@@ -114,17 +116,40 @@ def stack(videos: list[Video]) -> Tensor:
     return frames_to_tensor(np.stack([video.frames for video in videos]))
 
 
-def shares(exam: Exam) -> dict[str, dict[str, tuple[float, float, float]]]:
+def shares(exam: Exam, captioner: Captioner | None = None) -> dict[str, dict[str, tuple]]:
     """Return by attribute and column the share of clips that have it right, and its interval.
 
-    The last column is chance: the generated clips compared with the next scene's attributes.
+    "shuffled" is chance: the generated clips compared with the next scene's attributes. Of a
+    captioner, "captioned" is what it says of filmed clips; "agreed" how often what it says of
+    generated ones is what the judge says.
     """
-    hits = {name: right(said, exam.scenes) for name, said in exam.said.items()}
+    hits = {name: right(exam.said[name], exam.scenes) for name in COLUMNS[:3]}
     hits["shuffled"] = right(exam.said["generated"], exam.scenes[1:] + exam.scenes[:1])
+    if captioner:
+        told = {name: captioner.write(z.float()) for name, z in exam.latents.items()}
+        seen = {n: [Expansion(c.full, fill=True).scene for c in told[n]] for n in told}
+        hits["captioned"] = compare(certain(seen["rendered"]), exam.scenes)
+        hits["agreed"] = compare(exam.said["generated"], seen["generated"])
     return {
-        attribute: {column: wilson(hits[column][attribute]) for column in COLUMNS}
+        attribute: {column: wilson(hit[attribute]) for column, hit in hits.items()}
         for attribute in hits["shuffled"]
     }
+
+
+def certain(scenes: list[world.Scene]) -> Said:
+    """Return what a judge would say who is certain of scenes."""
+    truth = labels(scenes)
+    said = {"present": 2.0 * (truth["shape"] >= 0) - 1}
+    for name, values in (THING | PLACE).items():
+        said[name] = 20.0 * torch.eye(len(values))[truth[name].clamp_min(0)]
+    return said
+
+
+def compare(said: Said, scenes: list[world.Scene]) -> dict[str, Tensor]:
+    """Say what is right of scenes of any number of objects; "every" counts the number, too."""
+    rows = [right({n: v[[i]] for n, v in said.items()}, [s]) for i, s in enumerate(scenes)]
+    hits = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+    return hits | {"every": hits["every"] & hits["number"]}
 
 
 def wilson(hits: Tensor, z: float = 1.96) -> tuple[float, float, float]:
@@ -173,14 +198,16 @@ def learnt(sora: Sora) -> data.Size:
     return next(ours, PRESETS["dit"]["cpu"]).sizes[0]
 
 
-def measure(sora: Sora, judge: Judge, count: int) -> dict:
+def measure(sora: Sora, judge: Judge, count: int, captions: bool = False) -> dict:
     """Return what the judge says of `count` held-out prompts of one object and as many of two.
 
-    The clips have the size of those that the transformer learnt most from.
+    The clips have the size of those that the transformer learnt most from. With `captions`, also
+    what the captioner says of them.
     """
     size = learnt(sora)
     shape = dict(frames=size.frames, height=size.height, width=size.width)
     exams = {k: examine(sora, judge, count, k, **shape) for k in (1, 2)}
+    captioner = sora.captioner if captions else None
     features, gaps, known = {}, {}, data.bucket(sora.vae, size).latents
     for name in ("through the VAE", "generated"):
         features[name] = torch.cat([exam.said[name]["features"] for exam in exams.values()])
@@ -189,7 +216,7 @@ def measure(sora: Sora, judge: Judge, count: int) -> dict:
     others = features["through the VAE"][1::2]  # half of the scenes, compared with the other half
     return {
         "prompts": count,
-        "shares": {k: shares(exam) for k, exam in exams.items()},
+        "shares": {k: shares(exam, captioner) for k, exam in exams.items()},
         "frechet": {name: frechet(f[::2], others) for name, f in features.items()},
         "nearest": {name: gap.median().item() for name, gap in gaps.items()},
         "nearer": (gaps["generated"] < gaps["rendered"].quantile(0.01)).double().mean().item(),
@@ -202,15 +229,14 @@ def as_text(found: dict) -> str:
     lines = []
     for k, rows in found["shares"].items():
         lines += ["", f"{found['prompts']} held-out prompts, objects: {k}; % right [95% interval]"]
-        lines += [" " * 17 + "".join(f"{column:>21}" for column in COLUMNS)]
+        lines += [" " * 17 + "".join(f"{column:>21}" for column in rows["every"])]
         for name, cells in rows.items():
-            percents = ([100 * share for share in cells[column]] for column in COLUMNS)
+            percents = ([100 * share for share in cell] for cell in cells.values())
             told = (f"{p:.1f} [{low:.1f}, {high:.1f}]" for p, low, high in percents)
             lines.append(f"{called.get(name, name):17}" + "".join(f"{cell:>21}" for cell in told))
         ceiling, made = (rows["every"][column][0] for column in COLUMNS[1:3])
-        lines.append(
-            f"every attribute, generated / through the VAE: {made / max(ceiling, 1e-9):.2f}"
-        )
+        share = f"{made / max(ceiling, 1e-9):.2f}"
+        lines.append(f"every attribute, generated / through the VAE: {share}")
     far, near = (list(found[name].values()) for name in ("frechet", "nearest"))
     lines += [
         "",
@@ -222,7 +248,10 @@ def as_text(found: dict) -> str:
         f"  generated {near[1]:.3f}, held-out filmed {near[0]:.3f}; "
         f"nearer than 99% of those: {100 * found['nearer']:.1f}% of the generated",
     ]
-    return "\n".join(lines)
+    note = (
+        "Captioned: captions of filmed clips. Agreed: captions of generated clips, with the judge."
+    )
+    return "\n".join(lines + [note] * ("captioned" in rows["every"]))
 
 
 # ---- pictures ----

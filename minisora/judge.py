@@ -10,7 +10,7 @@ objects have so few orders (6) that all of them are tried.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import accumulate, permutations
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -232,18 +232,18 @@ def train_judge(judge: Judge, vae: VAE, preset, seed: int = 0, progress: Path | 
     every attribute is right. The arguments are those of `train_dit`; the preset's sizes differ in
     nothing but their counts.
     """
-    from minisora.data import bucket, object_cells  # both know every model's config, so this file
+    # both know every model's config, and so this file
+    from minisora.data import bucket, buckets, object_cells
     from minisora.train import UNSEEN, loop
 
-    firsts = accumulate((size.count for size in preset.sizes), initial=0)
-    buckets = [bucket(vae, size, first) for size, first in zip(preset.sizes, firsts, strict=False)]
-    clips = [decoded(vae, b.latents) for b in buckets]
-    scenes = [scene for b in buckets for scene in b.captions]
+    filmed = buckets(vae, preset.sizes)
+    clips = [decoded(vae, b.latents) for b in filmed]
+    scenes = [scene for b in filmed for scene in b.captions]
     truth, homes = labels(scenes), [(k, i) for k, c in enumerate(clips) for i in range(len(c))]
     unseen = bucket(vae, replace(preset.sizes[0], count=preset.checked), UNSEEN)
     alone = [i for i, scene in enumerate(unseen.captions) if len(scene.objects) == 1]
     others = torch.cat([shown(vae, z) for z in unseen.latents[alone].split(32)]).cpu()
-    device, (t, h, w) = next(judge.parameters()).device, buckets[0].latents.shape[2:]
+    device, (t, h, w) = next(judge.parameters()).device, filmed[0].latents.shape[2:]
 
     def loss_of(step: int) -> Tensor:
         generator = torch.Generator().manual_seed(1_000_003 * seed + step)

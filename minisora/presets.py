@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from minisora.captioner import CaptionerConfig
 from minisora.data import Size
 from minisora.dit import DiTConfig
 from minisora.judge import JudgeConfig
@@ -17,7 +18,7 @@ from minisora.vae import VAEConfig
 class Preset:
     """One recipe: what is trained, on what, and for how long."""
 
-    config: VAEConfig | DiTConfig | JudgeConfig
+    config: VAEConfig | DiTConfig | JudgeConfig | CaptionerConfig
     sizes: tuple[Size, ...]  # of the training clips; the first one is also checked on
     batch: int  # clips in a step
     steps: int
@@ -47,6 +48,9 @@ _LONG = dict(muon_lr=0.03, decay=0.1, cooldown=0.95)
 _TINY = (Size(24, height=32, width=32), Size(8, frames=33, height=32, width=48))
 # its first clips are those of the transformer, whose cache it shares; one judge scores all models
 _JUDGE = Preset(JudgeConfig(), (_CLIPS[0], Size(6000)), 32, 4000, 800, 250, cooldown=1.0)
+# all clips of the transformer, and those that the judge is checked on
+_CAPTIONER = Preset(CaptionerConfig(), _CLIPS, 16, 3600, 800, 600, still=0.0)
+_SMALL = CaptionerConfig(width=48, depth=1, text_depth=1, heads=2)
 PRESETS = {
     "vae": {
         "smoke": Preset(VAEConfig(width=16), _TINY[:1], 4, 20, 8, 10, warmup=5),
@@ -64,7 +68,10 @@ PRESETS = {
     },
     "judge": {
         "smoke": Preset(JudgeConfig(width=48, depth=1, heads=2), _TINY[:1], 4, 20, 8, 10, warmup=5),
-        "cpu": _JUDGE,
-        "gpu": _JUDGE,
+        **dict.fromkeys(("cpu", "gpu"), _JUDGE),
+    },
+    "captioner": {
+        "smoke": Preset(_SMALL, _TINY, 4, 20, 8, 10, still=0.0, warmup=5),
+        **dict.fromkeys(("cpu", "gpu"), _CAPTIONER),
     },
 }

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minisora.codecs import DEFAULT_FPS
+from minisora.expand import readings
 from minisora.gaps import GROUP, KEPT, WINDOW, fill_frames, head, lay, tail
 from minisora.inputs import LONGEST, Source, bring
 from minisora.sampler import draw_seed
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 MOST_FRAMES = 4801  # ten minutes
 SPAN = 1 + GROUP * (WINDOW - 1)  # frames made at once
-DEFAULTS = dict(steps=25, guidance=3.0, solver="euler", negative=None)
+DEFAULTS = dict(steps=25, guidance=3.0, solver="euler", negative=None)  # and expand=False
 
 
 # ---- the methods of `Sora` ----
@@ -47,7 +48,7 @@ def animate(sora: Sora, image: Source, prompt: str, *, frames: int = 17, **optio
         prompt: what is to be seen and happen.
         frames: 5, 9, 13, 17 …; 8 of them are a second.
         options: width and height (else the picture's own or one near its shape); and of
-            `generate`: steps, guidance, solver, negative, seed, on_step.
+            `generate`: steps, guidance, solver, negative, seed, expand, on_step.
 
     Raises:
         ValueError: the picture cannot be read, or a size or option does not fit.
@@ -269,14 +270,17 @@ def finish(
     shots, (frames, given) = prompt if isinstance(prompt, list) else [prompt], row
     for text in shots:
         split(text)  # what cannot be read is told before the work
+    # of a clip, no more is said than the user says: it shows the rest
+    texts = readings(shots, settings.pop("expand", False), [seed] * len(shots), fill=not clips)
     count, more = 1 + (len(frames) - 1) // GROUP, dict(on_step=on_step, **settings)
 
     def prompts(i: int) -> list[str]:
-        return [shots[i * len(shots) // count]]
+        return [texts[i * len(shots) // count]]
 
     begin = about.get("strength", 1.0)
     made = fill_frames(sora, frames[None], given, prompts, seed, begin, **more)[0]
     inputs = [clip.provenance for clip in clips]
-    about = dict(operation=operation, inputs=inputs, **about, **settings)
+    read = None if texts == shots else texts if isinstance(prompt, list) else texts[0]
+    about = dict(operation=operation, inputs=inputs, expand=read, **about, **settings)
     about = sora.provenance(" / ".join(shots), seed, about)
     return Video(np.concatenate(join(made)) if join else made, DEFAULT_FPS, about)

@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from minisora import __version__
+from minisora.captioner import Captioner, train_captioner
 from minisora.checkpoints import cache_folder, fingerprint, load_model, save_model, write_whole
 from minisora.data import world_version
 from minisora.device import fast_dtype, pick_device
@@ -25,10 +26,12 @@ from minisora.train_dit import train_dit
 from minisora.vae import VAE
 
 LOOPS = {"vae": (VAE, train_vae), "dit": (DiT, train_dit), "judge": (Judge, train_judge)}
+LOOPS["captioner"] = Captioner, train_captioner
 SCORES = {
     "vae": "mean PSNR in dB",
     "dit": "velocity loss, full captions",
     "judge": "share with every attribute right, one object",
+    "captioner": "share of captions right to the word, one object",
 }
 
 
@@ -38,7 +41,7 @@ def run(
     """Train a model and put its weights, card and curve into a folder.
 
     Args:
-        kind: "vae", "dit" or "judge"; the last two need the first's weights in `out`.
+        kind: "vae", "dit", "judge" or "captioner"; all others need the first's weights in `out`.
         preset: "smoke", "cpu" or "gpu".
         seed: of weights and draws.
         out: the folder, made if missing.

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from minisora import __version__, prompting
+from minisora.captioner import Captioner, caption
 from minisora.checkpoints import SHIPPED, fingerprint, load_model
 from minisora.device import autocast, pick_device
 from minisora.dit import DiT
+from minisora.expand import expand, readings
 from minisora.sampler import Step, draw_seed, sample
 from minisora.text import batch_tokens, tokenize
 from minisora.vae import VAE
@@ -36,24 +39,36 @@ def load(weights: str | os.PathLike | None = None, device: str | None = None) ->
     folder = Path(weights) if weights else SHIPPED
     chosen = pick_device(device)
     vae, dit = (load_model(folder / f"{kind}.safetensors", kind) for kind in ("vae", "dit"))
-    return Sora(vae.to(chosen), dit.to(chosen))
+    return Sora(vae.to(chosen), dit.to(chosen), folder)
 
 
 class Sora:
     """A VAE and a diffusion transformer that speak the same latents."""
 
-    def __init__(self, vae: VAE, dit: DiT):
+    def __init__(self, vae: VAE, dit: DiT, weights: Path = SHIPPED):
         if vae.config.channels != dit.config.channels:
             raise ValueError(
                 f"this VAE's latents have {vae.config.channels} channels, this diffusion "
                 f"transformer wants {dit.config.channels}: they were not trained together"
             )
-        self.vae, self.dit = vae.eval(), dit.eval()
+        self.vae, self.dit, self.weights = vae.eval(), dit.eval(), weights
         self.model = fingerprint(vae, dit)
 
     # images and videos as prompts: the same model, told which frames are given
     animate, extend, loop = prompting.animate, prompting.extend, prompting.loop
     connect, fill, edit, long = prompting.connect, prompting.fill, prompting.edit, prompting.long
+    # words: what a clip shows, and what a prompt in free wording means
+    caption, expand = caption, staticmethod(expand)
+
+    @cached_property
+    def captioner(self) -> Captioner:
+        """The captioner of its folder of weights, or else the shipped one, if it reads this VAE."""
+        own, shipped = (folder / "captioner.safetensors" for folder in (self.weights, SHIPPED))
+        found = load_model(own if own.is_file() or not shipped.is_file() else shipped, "captioner")
+        if found.config.vae != fingerprint(self.vae):
+            how = f"minisora train captioner --out {self.weights}"
+            raise ValueError(f"there is no captioner for this VAE; {how!r} trains one")
+        return found.to(self.device)
 
     @property
     def device(self) -> torch.device:
@@ -72,6 +87,7 @@ class Sora:
         solver: str = "euler",
         negative: str | None = None,
         seed: int | None = None,
+        expand: bool | str | list[str] = False,
         on_step: Callable[[Step], None] | None = None,
     ) -> Video | list[Video]:
         """Make a video from a sentence, or one from each sentence of a list.
@@ -86,6 +102,8 @@ class Sora:
             negative: what is not wanted.
             seed: the same seed gives the same video; None draws one (see `provenance`). Video i of
                 a list is that of seed + i.
+            expand: True lets the model read what `expand` makes of the prompt, with the seed; a
+                text (for a list, texts) is read in its place. The provenance holds both.
             on_step: called with every `Step`, to show progress.
 
         Returns:
@@ -101,10 +119,12 @@ class Sora:
         seed = draw_seed(seed)
         noise = self.draw_noise(len(prompts), width, height, frames, seed)
         options = dict(steps=steps, guidance=guidance, solver=solver, negative=negative)
-        z = self.denoise(noise, prompts, on_step=on_step, **options)
+        texts = readings(prompts, expand, range(seed, seed + len(prompts)))
+        z = self.denoise(noise, texts, on_step=on_step, **options)
         options = dict(width=width, height=height, frames=frames, **options)
+        read = [None if a == b else b for a, b in zip(prompts, texts, strict=True)]
         videos = [
-            Video(clip, FPS, self.provenance(text, seed + i, options))
+            Video(clip, FPS, self.provenance(text, seed + i, {**options, "expand": read[i]}))
             for i, (clip, text) in enumerate(zip(self.decode(z), prompts, strict=True))
         ]
         return videos[0] if isinstance(prompt, str) else videos
@@ -161,9 +181,8 @@ class Sora:
             if value < multiple or value % multiple:
                 low = max(multiple, value // multiple * multiple)
                 near = f"{low}" if value < multiple else f"{low} or {low + multiple}"
-                raise ValueError(
-                    f"{name} {value} is not a multiple of {multiple} pixels; try {near}"
-                )
+                told = f"{name} {value} is not a multiple of {multiple} pixels"
+                raise ValueError(f"{told}; try {near}")
         if frames < 1 or frames % 4 != 1:
             low = max(1, (frames - 1) // 4 * 4 + 1)
             near = "1" if frames < 1 else f"{low} or {low + 4}"
@@ -171,7 +190,5 @@ class Sora:
         piece = min(frames, at_once or frames)
         tokens = (piece + 3) // 4 * (height // (8 * ph)) * (width // (8 * pw))
         if tokens > MOST_TOKENS:
-            raise ValueError(
-                f"{piece} frames of {width}x{height} are {tokens} patches, over the limit of "
-                f"{MOST_TOKENS}; make it smaller or shorter"
-            )
+            told = f"{piece} frames of {width}x{height} are {tokens} patches, over the limit of"
+            raise ValueError(f"{told} {MOST_TOKENS}; make it smaller or shorter")

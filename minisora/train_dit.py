@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -18,7 +17,7 @@ from einops import reduce
 from torch import Tensor
 
 from minisora import flow
-from minisora.data import Batch, Bucket, bucket
+from minisora.data import Batch, Bucket, bucket, buckets
 from minisora.device import autocast
 from minisora.dit import DiT
 from minisora.judge import labels, local_loss
@@ -42,12 +41,11 @@ def train_dit(
         progress: see `loop`.
     """
     device = next(dit.parameters()).device
-    firsts = accumulate((size.count for size in preset.sizes), initial=0)
-    buckets = [bucket(vae, size, first) for size, first in zip(preset.sizes, firsts, strict=False)]
+    filmed = buckets(vae, preset.sizes)
     unseen = bucket(vae, replace(preset.sizes[0], count=preset.checked), UNSEEN)
 
     def loss_of(step: int) -> Tensor:
-        return dit_loss(dit, draw_batch(buckets, preset, seed, step), preset, device, seed, step)
+        return dit_loss(dit, draw_batch(filmed, preset, seed, step), preset, device, seed, step)
 
     yield from loop(dit, preset, loss_of, lambda: unseen_loss(dit, unseen, device), progress)
 

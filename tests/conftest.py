@@ -29,11 +29,12 @@ def weights(cache, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(weights, tmp_path_factory):
-    """A folder with all three smoke models."""
+    """A folder with all smoke models."""
     folder = tmp_path_factory.mktemp("judged")
     for kind in ("vae", "dit"):
         (folder / f"{kind}.safetensors").write_bytes((weights / f"{kind}.safetensors").read_bytes())
-    assert recipes.run("judge", "smoke", 0, folder, "cpu", False, [])
+    for kind in ("judge", "captioner"):
+        assert recipes.run(kind, "smoke", 0, folder, "cpu", False, [])
     return folder
 
 

@@ -200,8 +200,28 @@ def test_damaged_weights_are_told(weights, tmp_path, capsys):
 
 def test_a_long_prompt_is_cut_with_one_line(weights, tmp_path, capsys):
     words = ["generate", "a red ball and " * 30, "--weights", str(weights), *SMALL]
-    main([*words, "-o", str(tmp_path / "a.gif")])
+    main([*words, "--as-written", "-o", str(tmp_path / "a.gif")])
     assert re.fullmatch(r"minisora: .*cut off.*\n", capsys.readouterr().err)
+
+
+def test_a_prompt_is_expanded_and_shown_unless_it_is_to_be_read_as_written(
+    weights, tmp_path, capsys
+):
+    words = ["--weights", str(weights), *SMALL, "-o", str(tmp_path / "a.gif")]
+    told, read, notes = [], [], []
+    for prompt, more in (("a pink orb hops", []), ("a pink orb hops", ["--as-written"]),
+                         ("a red ball bounces", [])):  # fmt: skip
+        main(["generate", prompt, *words, *more])
+        said = capsys.readouterr()
+        told.append(said.out.splitlines())
+        notes.append(said.err)
+        about = Video.load(tmp_path / "a.gif").provenance
+        assert about["prompt"] == prompt
+        read.append(about.get("expand"))
+    assert told[0][1] == f"expanded: {read[0]}"
+    assert notes == ["minisora: not in this world: 'pink' (red instead)\n", "", ""]
+    assert re.fullmatch(r"a (small|large) red sphere bounces .+, .+", read[0])
+    assert read[1:] == [None, None] and all(len(lines) == 2 for lines in told[1:])
 
 
 # ---- images and videos as prompts ----
@@ -256,6 +276,16 @@ def test_a_command_for_each_way_of_prompting(weights, brought, tmp_path, capsys,
             "pixels became 80x48\n",
             err,
         )
+
+
+def test_of_a_clip_no_more_is_said_than_the_user_says(weights, brought, tmp_path, capsys):
+    words = ["edit", brought / "a.mp4", "make it a donut", *QUICK, "--weights", weights]
+    main([*map(str, words), "-o", str(tmp_path / "a.gif")])
+    assert "expanded: a ring\n" in capsys.readouterr().out
+    words = ["long", "an orb hops", "an orb twirls", "--seconds", "1", *QUICK, "--size", "16x16"]
+    main([*words, "--weights", str(weights), "-o", str(tmp_path / "b.gif")])
+    one, two = Video.load(tmp_path / "b.gif").provenance["expand"]
+    assert one.split(" bounces ")[1] == two.split(" spins ")[1]  # the rest is the same
 
 
 def test_a_storyboard(weights, tmp_path, capsys):
@@ -369,6 +399,32 @@ def test_film_refuses_in_one_line(tmp_path, monkeypatch, capsys, words, told):
     monkeypatch.chdir(tmp_path)
     assert told in refused(capsys, "film", *words)
     assert os.listdir() == []
+
+
+# ---- caption ----
+
+
+def test_caption_says_what_it_sees(trained, brought, capsys):
+    main(["caption", str(brought / "a.mp4"), "--weights", str(trained), "--sure", "0"])
+    text, how = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"confidence [01]\.\d\d", how)
+    main(["caption", str(brought / "wide.mp4"), "--weights", str(trained), "--sure", "1"])
+    text, how = capsys.readouterr().out.splitlines()
+    assert text == "nothing that I am sure of" or how.count(", ") >= 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["none.mp4"], "no such file"),
+        (["a.mp4", "--sure", "2"], "--sure is a number from 0 to 1"),
+        (["a.mp4", "b.mp4"], "b.mp4"),
+        ([], "FILE"),
+    ],
+)
+def test_caption_refuses_in_one_line(trained, brought, monkeypatch, capsys, words, told):
+    monkeypatch.chdir(brought)
+    assert told in refused(capsys, "caption", *words, "--weights", trained)
 
 
 # ---- eval ----

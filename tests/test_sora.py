@@ -94,6 +94,37 @@ def test_the_provenance_makes_the_video_again(sora, tmp_path):
     np.testing.assert_array_equal(sora.generate(**kept).frames, video.frames)
 
 
+def test_a_prompt_is_expanded_on_demand_and_the_provenance_tells(sora):
+    prompt = "crimson orb hopping on a lawn"
+    plain, made = (sora.generate(prompt, seed=3, expand=on, **FAST) for on in (False, True))
+    text = sora.expand(prompt, seed=3).caption
+    assert "expand" not in plain.provenance and made.provenance["expand"] == text
+    assert made.caption == made.provenance["prompt"] == prompt and difference(plain, made) > 0
+    for again in (
+        sora.generate(text, seed=3, **FAST),
+        sora.generate(prompt, seed=3, expand=text, **FAST),
+    ):
+        np.testing.assert_array_equal(again.frames, made.frames)
+    about = {k: v for k, v in made.provenance.items() if k not in ("made_by", "model")}
+    np.testing.assert_array_equal(sora.generate(**about).frames, made.frames)
+    both = sora.generate([prompt, PROMPT], seed=3, expand=True, **FAST)
+    assert [video.provenance.get("expand") for video in both] == [text, None]
+    with pytest.warns(UserWarning, match="not in this world: 'dog'"):
+        sora.generate("a red ball and a dog", expand=True, **SMALLEST)
+
+
+def test_only_what_a_clip_does_not_show_is_said_of_it(sora):
+    clip = sora.generate(PROMPT, seed=0, **{**FAST, "steps": 1})
+    made = sora.edit(clip, "turn it into a donut", expand=True, steps=1, seed=0)
+    assert made.provenance["expand"] == "a ring" and made.caption == "turn it into a donut"
+
+
+def test_without_a_captioner_it_is_told_how_to_make_one(sora, refuses, monkeypatch, tmp_path):
+    monkeypatch.setattr("minisora.sora.SHIPPED", tmp_path)
+    with refuses("no weights", f"minisora train captioner --out {sora.weights}"):
+        sora.caption(np.zeros((5, 32, 32, 3), np.uint8))
+
+
 def test_every_option_matters(sora):
     plain = sora.generate(PROMPT, seed=0, **FAST)
     for more in (dict(guidance=1.0), dict(solver="heun"), dict(negative=PROMPT), dict(steps=2)):

@@ -1,0 +1,236 @@
+"""What a prompt in free wording says, put to the things that it is about.
+
+Phrases of the thesaurus allow values; what is said of one thing is intersected; where nothing
+remains, the prompt contradicts itself.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+
+from minisora.thesaurus import PARTNER, Tag, tagged, thesaurus
+from minisora.world.scenes import CAMERAS, COLORS, MOTIONS, SHAPES, SIZES
+from minisora.world.shot import GROUNDS, SKIES
+
+MOST = 3  # objects of a scene
+TRAILS = frozenset({"trail left", "trail right"})
+MOVES = frozenset(MOTIONS) - {"trail"} | TRAILS
+ALL = dict(shape=SHAPES, color=COLORS, size=SIZES, motion=MOVES, ground=GROUNDS, sky=SKIES)
+NAMES = {value: name for name, values in ALL.items() for value in values}
+ALL = {name: frozenset(values) for name, values in [*ALL.items(), ("camera", CAMERAS)]}
+OF_ITSELF = {"yellow", "green", "white", "large", "small"}  # sand, grass, snow: nothing is lost
+
+
+@dataclass(eq=False)
+class Draft:
+    """What has been said of one object, or of the place and the camera."""
+
+    left: dict[str, frozenset[str]] = field(default_factory=dict)  # what it still may be
+    said: dict[str, list[Tag]] = field(default_factory=dict)  # by which words
+    partner: Draft | None = None  # what it circles or passes behind
+    loose: bool = False  # no noun has named it yet
+    owed: bool = False  # "circles the cube": what the cube is and does may still come
+
+    def may(self, wanted: dict[str, frozenset[str]]) -> bool:
+        """Return whether it still can be what is wanted."""
+        return all(self.left.get(name, ALL[name]) & values for name, values in wanted.items())
+
+    def is_a(self, wanted: dict[str, frozenset[str]]) -> bool:
+        """Return whether it has been said to be what is wanted."""
+        return all(self.left.get(name, ALL[name]) <= v < ALL[name] for name, v in wanted.items())
+
+
+class Reader:
+    """Walks over a prompt by the rules of thesaurus.tsv and notes what is said of which thing."""
+
+    def __init__(self, prompt: str):
+        self.things, self.place, self.shape = [], Draft(), ALL["shape"]  # that "one" stands for
+        self.lost: dict[str, Draft | str] = {}  # words: what is there instead
+        self.clashes: dict[str, None] = {}  # sentences, each once
+        self.subject = self.head = []  # what the next verb is about, and the clause's own
+        self.whole = True  # whether the subject is spoken of as one: "two boxes", "both"
+        self.group: list[Draft] = []  # of "two boxes", those that nothing was said of alone
+        self.seeker = self.passive = None  # who circles what is still to come; "circled by"
+        self.negated, tags = False, tagged(prompt)
+        letters = "".join(tag.kind for tag in tags)
+        for part in re.finditer(f"{thesaurus()[1]}|.", letters):
+            self.before, self.then = letters[: part.start()][-2:], (*tags, tags[-1])[part.end()]
+            if part.lastgroup:
+                getattr(self, part.lastgroup)(tags[part.start() : part.end()])
+
+    def say(self, drafts: list[Draft], tag: Tag, values=None) -> None:
+        """Say something of drafts, and note where it contradicts what was said before."""
+        filmed = drafts == [self.place] and tag.kind != "g"
+        values = values or (tag.camera if filmed else tag.values)
+        name = "camera" if filmed else NAMES[min(values)]
+        if self.negated:  # the other values; what "does not bounce" is at rest
+            tag, self.negated = replace(tag, words=f"not {tag.words}"), False
+            others, rest = ALL[name] - values, ALL[name] & {"still"}
+            values = others & rest or others or rest or values
+        for draft in drafts if values < ALL[name] else ():
+            left, said = draft.left.get(name, ALL[name]) & values, draft.said.setdefault(name, [])
+            if not left and not tag.near and all(old.near for old in said):  # "a winter desert"
+                self.lost |= {said.pop().words: "" for _ in [*said]}
+                left = values
+            if left:
+                draft.left[name] = left
+                said.append(tag)
+            else:
+                told = f"{said[-1].words!r} and {tag.words!r} exclude each other"
+                self.clashes[f"{told}: {said[-1].words!r} is kept"] = None
+
+    def about(self, whole: bool = True) -> list[Draft]:
+        """Return the objects that something is said of: the subject, the last one, or a new one."""
+        drafts = [draft for draft in self.subject if draft is not self.place] or self.things[-1:]
+        self.things += [] if drafts else [Draft(loose=True)]
+        return (drafts if whole else drafts[-1:]) or self.things
+
+    # ---- nouns ----
+
+    def noun(self, tags: list[Tag], values=None) -> list[Draft]:
+        """Find or make the things that a noun names, with its adjectives: the new subject."""
+        *more, noun = tags
+        if not more and (noun.words == "can" or self.negated):  # the verb; "no cubes"
+            self.lost |= {f"no {noun.words}": ""} if self.negated else {}
+            self.negated = False
+            return []
+        values = values or noun.values or self.shape
+        self.shape = noun.values or self.shape
+        adjectives = [tag for tag in more if tag.values and tag.kind != "n"]
+        colors = [tag for tag in more if tag.kind == "c"]
+        wanted = {NAMES[min(tag.values)]: tag.values for tag in adjectives} | {"shape": values}
+        counts = [int(min(tag.values)) for tag in more if tag.kind == "n"]
+        counts += [max(2, len(colors)) if noun.plural else 1]
+        kinds = {tag.kind for tag in more}
+        drafts = self.known(noun, kinds, wanted) or self.new(counts[0], wanted)
+        for tag in adjectives:
+            one = tag.kind == "c" and len(colors) == len(drafts)
+            self.say([drafts[colors.index(tag)]] if one else drafts, tag)
+        self.say(drafts, noun, values)
+        self.lost |= {tag.words: "" for tag in more if tag.kind in "uh"}
+        joined = re.search("[Souc]&$", self.before)
+        if self.passive and self.passive[0].kind == "w" and not self.passive[1]:
+            self.passive = self.passive[0], drafts[0]
+        elif self.passive:
+            (verb, drafts[0].partner), self.passive = self.passive, None
+            self.say(drafts, verb)
+        elif self.seeker and self.seeker not in drafts:
+            self.seeker.partner, drafts[0].owed = self.seeker.partner or drafts[0], "t" in kinds
+        elif self.before[-1:] not in {"@", "r"}:
+            self.head = drafts
+        if joined and noun.kind == "S":  # "a red and a blue ball"
+            bare = (d for d in self.subject if d is not self.place and "shape" not in d.said)
+            self.say([*bare], noun)
+        self.subject = self.subject + drafts if joined else drafts
+        self.group = [*drafts] if len(drafts) > 1 else self.group
+        self.whole, self.seeker = len(drafts) > 1 or not joined, None
+        return drafts
+
+    def known(self, noun: Tag, kinds: set[str], wanted: dict) -> list[Draft]:
+        """Return the things that a noun comes back to: "the ball", "one" of two."""
+        same = [draft for draft in self.things if draft.is_a(wanted)]
+        bare = self.group and (noun.kind != "S" or "shape" not in self.group[0].said)
+        if bare and not (same and "t" in kinds):  # "two boxes, one"; "three things: a box"
+            return [self.group.pop(0)]
+        for draft in self.things:
+            if draft.owed and draft.may(wanted):
+                draft.owed = False
+                return [draft]
+        another = noun.kind == "o" and noun.words not in ("one", "ones")
+        if another or kinds & {*"ano"} or len(wanted) > 1 and "t" not in kinds:
+            return []
+        return same if noun.plural else same[-1:]
+
+    def new(self, count: int, wanted: dict) -> list[Draft]:
+        """Return new things, the first of them one that was spoken of before its noun came."""
+        loose = [draft for draft in self.things[-1:] if draft.loose and draft.may(wanted)]
+        for draft in loose:
+            draft.loose = False
+        made, room = [Draft() for _ in range(count - len(loose))], MOST - len(self.things)
+        if len(made) > room:
+            self.clashes[f"a scene has {MOST} objects at most: more are left out"] = None
+        self.things += made[:room]
+        return loose + made
+
+    def no_noun(self, tags: list[Tag]) -> None:
+        """Make a thing of which only colour or size was said."""
+        self.noun([*tags, Tag("")], ALL["shape"])
+
+    def stranger(self, tags: list[Tag]) -> None:
+        """Make a thing that stands for what this world has not."""
+        self.lost[tags[-1].words] = self.noun(tags, ALL["shape"])[0]
+
+    def gone(self, tags: list[Tag]) -> None:
+        """Note what this world has not."""
+        self.lost[" ".join(tag.words for tag in tags if tag.kind not in "atny")] = ""
+
+    def other_than(self, tags: list[Tag]) -> None:
+        """Pass over what is not wanted, but know what "one" means."""
+        self.shape = tags[-1].values if tags[-1].kind == "S" else self.shape
+
+    # ---- what is said of them ----
+
+    def scene(self, tags: list[Tag]) -> None:
+        """Note ground and sky, and what colours and sizes they cannot have."""
+        for tag in tags:
+            if tag.kind == "g":
+                self.say([self.place], tag)
+            elif tag.kind in "czh" and not tag.values & OF_ITSELF:
+                self.lost[tag.words] = ""
+
+    def film(self, tags: list[Tag]) -> None:
+        """Note what the camera does; what follows is about it."""
+        if tags[0].kind == "v" and not tags[0].camera:
+            self.verb([tags[0]])  # "hop, the camera": no verb of the camera's
+        self.subject = self.head = [self.place]
+        for tag in (tag for tag in tags if tag.camera):
+            self.say(self.subject, tag)
+
+    def deal(self, tags: list[Tag]) -> None:
+        """Say adjectives of the subject, or deal them out to a group."""
+        said = [tag for tag in tags if tag.values]
+        each = [[draft] for draft in self.group] if len(said) > 1 else []
+        for k, tag in enumerate(said):
+            self.say(each[k] if k < len(each) else self.about(self.whole), tag)
+
+    def verb(self, tags: list[Tag]) -> None:
+        """Say what the subject does, or the camera."""
+        (tag,), filmed, begins = tags, self.subject == [self.place], self.before[-1:] in ",."
+        related, noun = tag.values and tag.values <= PARTNER, self.then.kind in "atnoSczi"
+        around = noun and tag.values & PARTNER and (tag.kind == "w" or "round" in tag.words)
+        alone = not self.things and (not tag.values or related or filmed)
+        if related and self.then.words == "by":
+            self.passive = tag, self.about()[-1]
+        elif noun and tag.kind == "v" and tag.values == {"bitten"} or begins and around:
+            self.passive = tag, None  # "a bite out of the cube"; "around the cube rolls a ball"
+        elif tag.camera and (alone or filmed and (self.place.may({"camera": tag.camera}))):
+            self.subject = [self.place]
+            self.say(self.subject, tag)
+        elif not tag.values or filmed and tag.kind != "w" and self.before[-1:] in {*"fyu"}:
+            self.lost[tag.words] = ""
+        elif not self.passive:
+            drafts = self.about(self.whole or not (related or tag.words.split()[0][-1] == "s"))
+            self.say(drafts, tag)
+            self.seeker = drafts[-1] if related or around else None
+
+    def word(self, tags: list[Tag]) -> None:
+        """Read what holds a sentence together."""
+        kind, words = tags[0].kind, tags[0].words
+        but = [self.seeker] if self.seeker else self.subject[-1:]
+        others = [draft for draft in self.things if draft not in but][-1:]
+        self.negated = kind not in ",." and (self.negated or kind == "x" or words == "neither")
+        if kind in "iq" and self.seeker:
+            self.seeker.partner = self.seeker.partner or (others or [None])[0]
+        elif kind == "q":
+            more = [self.group.pop(0)] if self.group else others
+            self.subject = more or self.noun([Tag("o", "another")])
+        elif kind == "i" and self.before[-1:] not in {*"vwpf@r"}:
+            self.subject = self.things[-1:]
+        elif kind == "l" and self.things and not self.seeker:
+            self.subject, self.whole = [*self.things], True
+        elif kind == "&" and self.then.kind in "vf":
+            self.subject = self.head or self.subject
+        elif kind == "." and self.subject == [self.place]:
+            self.subject = []
+        self.seeker = None if kind in "iq&,." else self.seeker
