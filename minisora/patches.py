@@ -7,6 +7,8 @@ any size is a matter of arranging patches in a grid. Where a patch sits is told 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from einops import rearrange
 from torch import Tensor
@@ -38,6 +40,28 @@ def unpatchify(tokens: Tensor, grid: tuple[int, int, int], patch: Patch) -> Tens
     sizes = dict(zip(("t", "h", "w", "pt", "ph", "pw"), (*grid, *patch), strict=True))
     pattern = "b (t h w) (pt ph pw c) -> b c (t pt) (h ph) (w pw)"
     return rearrange(tokens, pattern, **sizes)
+
+
+def pack(clips: Sequence[Tensor], words: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
+    """Put the tokens of several clips in one sequence, in which each clip sees only itself.
+
+    Nothing is padded, whatever the sizes: NaViT, Dehghani et al. 2023, arXiv 2307.06304. (Training
+    here takes clips of one size in a step, which needs no mask either: notebook 09 compares them.)
+
+    Args:
+        clips: the tokens of each, `n d`; n may differ.
+        words: what else those of each clip may look at, `m d`: its caption.
+
+    Returns:
+        The sequence `N d`, and whether a token looks at a key, bool `N N+M`: block-diagonal.
+    """
+
+    def owners(parts: Sequence[Tensor]) -> Tensor:
+        lengths = torch.tensor([len(part) for part in parts], dtype=torch.long)
+        return torch.arange(len(parts)).repeat_interleave(lengths)
+
+    mask = owners(clips)[:, None] == torch.cat([owners(clips), owners(words)])
+    return torch.cat([*clips]), mask.to(clips[0].device)
 
 
 def positions(grid: tuple[int, int, int]) -> Tensor:

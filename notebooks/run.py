@@ -5,7 +5,8 @@
     python notebooks/run.py --smoke --keep   # tiny, in a few minutes; the files stay as they are
 
 Cleaning takes out what does not survive in a file: widgets (the still pictures beside them stay),
-progress bars, times of execution. Pictures keep 256 colours each, which halves the files.
+progress bars, times of execution. Pictures keep 256 colours each, which halves the files, or fewer
+where a file would still be too large for a quick look on the web.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from nbclient import NotebookClient
 from PIL import Image
 
 HERE = Path(__file__).parent
+LIMIT = 490_000  # bytes of a file
 VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -38,17 +40,17 @@ def execute(notebook: nbformat.NotebookNode, preset: str, timeout: int = 1200) -
     client.execute()
 
 
-def slim(picture: str) -> str:
-    """Return a PNG (base64) in the 256 colours that suit it best, if that makes it smaller."""
+def slim(picture: str, colors: int) -> str:
+    """Return a PNG (base64) in the few colours that suit it best, if that makes it smaller."""
     before, after = io.BytesIO(base64.b64decode(picture)), io.BytesIO()
     image = Image.open(before).convert("RGBA")
     white = Image.new("RGBA", image.size, "white")  # a palette has no transparency
     image = Image.alpha_composite(white, image).convert("RGB")
-    image.quantize(256, kmeans=2, dither=Image.Dither.NONE).save(after, "PNG", optimize=True)
+    image.quantize(colors, kmeans=2, dither=Image.Dither.NONE).save(after, "PNG", optimize=True)
     return base64.b64encode(min(before.getvalue(), after.getvalue(), key=len)).decode()
 
 
-def clean(notebook: nbformat.NotebookNode) -> None:
+def clean(notebook: nbformat.NotebookNode, colors: int = 256) -> None:
     """Take out of the outputs what would break elsewhere or changes with every run."""
     notebook.metadata = nbformat.from_dict(
         {
@@ -65,7 +67,7 @@ def clean(notebook: nbformat.NotebookNode) -> None:
             if VIEW in output.get("data", {}):
                 del output.data[VIEW]
             if "image/png" in output.get("data", {}):
-                output.data["image/png"] = slim(output.data["image/png"])
+                output.data["image/png"] = slim(output.data["image/png"], colors)
         cell.outputs = [o for o in cell.outputs if o.output_type == "stream" or o.get("data")]
 
 
@@ -86,9 +88,12 @@ def main() -> None:
         notebook = nbformat.read(path, as_version=4)
         execute(notebook, "smoke" if args.smoke else "cpu")
         if not args.keep:
-            clean(notebook)
             beside = path.with_suffix(".tmp")
-            nbformat.write(notebook, beside)
+            for colors in (256, 128, 64):
+                clean(notebook, colors)
+                nbformat.write(notebook, beside)
+                if beside.stat().st_size <= LIMIT:
+                    break
             beside.replace(path)
         memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
         minutes = (time.perf_counter() - began) / 60

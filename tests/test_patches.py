@@ -4,9 +4,10 @@ import itertools
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.testing import assert_close
 
-from minisora.patches import grid_of, patchify, positions, rotary, rotate, unpatchify
+from minisora.patches import grid_of, pack, patchify, positions, rotary, rotate, unpatchify
 
 CASES = [  # latents b c t h w, patch
     ((2, 5, 3, 4, 6), (1, 2, 2)),
@@ -48,6 +49,29 @@ def test_sizes_that_cannot_be_cut_are_refused(size):
     with pytest.raises(ValueError) as error:
         patchify(torch.zeros(2, 5, *size), (2, 2, 2))
     assert str(error.value) == f"latents of t h w = {size} cannot be cut into patches of (2, 2, 2)"
+
+
+# ---- several clips in one sequence ----
+
+
+@pytest.mark.parametrize("captions", [(), (2, 1, 4)])
+def test_packed_clips_see_what_they_see_alone(captions):
+    clips = [randn(n, 8, seed=n) for n in (3, 1, 5)]
+    words = [randn(m, 8, seed=10 * m) for m in captions]
+    x, mask = pack(clips, words)
+    keys = torch.cat([x, *words])
+    assert x.shape == (9, 8) and mask.shape == (9, 9 + sum(captions))
+    packed = F.scaled_dot_product_attention(x, keys, keys, attn_mask=mask)
+    for i, part in enumerate(packed.split([3, 1, 5])):
+        alone = torch.cat([clips[i], *words[i : i + 1]])
+        assert_close(part, F.scaled_dot_product_attention(clips[i], alone, alone))
+
+
+def test_the_mask_of_a_pack_is_block_diagonal():
+    _, mask = pack([torch.zeros(n, 4, device="meta") for n in (2, 3)])
+    assert mask.device.type == "meta"  # stands in for a GPU
+    _, mask = pack([torch.zeros(n, 4) for n in (2, 3)])
+    assert torch.equal(mask, torch.block_diag(torch.ones(2, 2), torch.ones(3, 3)).bool())
 
 
 # ---- where a patch is ----
