@@ -225,9 +225,8 @@ def bucket(vae, size: Size, first: int = 0, split: str = "train") -> Bucket:
         write_whole(path.with_suffix(".json"), lambda p: p.write_text(text, encoding="utf-8"))
         save_tensors(path, {"latents": latents})
     rows = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    return Bucket(
-        load_file(path)["latents"], [scene_from(row) for row in rows], size.share, size.window
-    )
+    scenes = [scene_from(row) for row in rows]
+    return Bucket(load_file(path)["latents"], scenes, size.share, size.window)
 
 
 def buckets(vae, sizes: tuple[Size, ...]) -> list[Bucket]:

@@ -106,9 +106,8 @@ def examine(sora: Sora, judge: Judge, count: int, objects: int, **size) -> Exam:
                 latents[name].append(z[name].half())
             bar.update(len(scenes))
     joined = {name: {a: torch.cat([s[a] for s in v]) for a in v[0]} for name, v in said.items()}
-    return Exam(
-        [scene for scene, _ in films], joined, {name: torch.cat(v) for name, v in latents.items()}
-    )
+    kept = {name: torch.cat(v) for name, v in latents.items()}
+    return Exam([scene for scene, _ in films], joined, kept)
 
 
 def stack(videos: list[Video]) -> Tensor:
@@ -248,9 +247,7 @@ def as_text(found: dict) -> str:
         f"  generated {near[1]:.3f}, held-out filmed {near[0]:.3f}; "
         f"nearer than 99% of those: {100 * found['nearer']:.1f}% of the generated",
     ]
-    note = (
-        "Captioned: captions of filmed clips. Agreed: captions of generated clips, with the judge."
-    )
+    note = "Captioned: captions of filmed clips. Agreed: of generated clips, with the judge."
     return "\n".join(lines + [note] * ("captioned" in rows["every"]))
 
 

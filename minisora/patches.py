@@ -7,8 +7,6 @@ any size is a matter of arranging patches in a grid. Where a patch sits is told 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from einops import rearrange
 from torch import Tensor
@@ -42,7 +40,7 @@ def unpatchify(tokens: Tensor, grid: tuple[int, int, int], patch: Patch) -> Tens
     return rearrange(tokens, pattern, **sizes)
 
 
-def pack(clips: Sequence[Tensor], words: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
+def pack(clips: list[Tensor], words: list[Tensor] | tuple = ()) -> tuple[Tensor, Tensor]:
     """Put the tokens of several clips in one sequence, in which each clip sees only itself.
 
     Nothing is padded, whatever the sizes: NaViT, Dehghani et al. 2023, arXiv 2307.06304. (Training
@@ -55,12 +53,9 @@ def pack(clips: Sequence[Tensor], words: Sequence[Tensor] = ()) -> tuple[Tensor,
     Returns:
         The sequence `N d`, and whether a token looks at a key, bool `N N+M`: block-diagonal.
     """
-
-    def owners(parts: Sequence[Tensor]) -> Tensor:
-        lengths = torch.tensor([len(part) for part in parts], dtype=torch.long)
-        return torch.arange(len(parts)).repeat_interleave(lengths)
-
-    mask = owners(clips)[:, None] == torch.cat([owners(clips), owners(words)])
+    counts = (torch.tensor([*map(len, parts)], dtype=torch.long) for parts in (clips, words))
+    own, told = (torch.arange(len(n)).repeat_interleave(n) for n in counts)
+    mask = own[:, None] == torch.cat([own, told])
     return torch.cat([*clips]), mask.to(clips[0].device)
 
 

@@ -44,6 +44,7 @@ _CLIPS = (
     Size(1600, height=48, width=80, share=1.0),
     Size(1600, height=80, width=48, share=1.0),
 )
+_WIDE = DiTConfig(width=512, depth=12, heads=16)
 _LONG = dict(muon_lr=0.03, decay=0.1, cooldown=0.95)
 _TINY = (Size(24, height=32, width=32), Size(8, frames=33, height=32, width=48))
 # its first clips are those of the transformer, whose cache it shares; one judge scores all models
@@ -62,9 +63,7 @@ PRESETS = {
         "smoke": Preset(DiTConfig(width=64, depth=3, heads=4), _TINY, 4, 20, 8, 10, warmup=5),
         "cpu": Preset(DiTConfig(), _CLIPS, 32, 4600, 128, 200, **_LONG),
         "speedrun": Preset(DiTConfig(), (Size(6000),), 32, 1200, 64, 200, **_LONG),
-        "gpu": Preset(
-            DiTConfig(width=512, depth=12, heads=16), _CLIPS, 128, 20000, 256, 500, **_LONG
-        ),
+        "gpu": Preset(_WIDE, _CLIPS, 128, 20000, 256, 500, **_LONG),
     },
     "judge": {
         "smoke": Preset(JudgeConfig(width=48, depth=1, heads=2), _TINY[:1], 4, 20, 8, 10, warmup=5),

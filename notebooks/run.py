@@ -40,7 +40,7 @@ def execute(notebook: nbformat.NotebookNode, preset: str, timeout: int = 1200) -
     client.execute()
 
 
-def slim(picture: str, colors: int) -> str:
+def slim(picture: str, colors: int = 256) -> str:
     """Return a PNG (base64) in the few colours that suit it best, if that makes it smaller."""
     before, after = io.BytesIO(base64.b64decode(picture)), io.BytesIO()
     image = Image.open(before).convert("RGBA")
