@@ -171,6 +171,12 @@ def add_measuring(commands) -> None:
     score.add_argument("--weights", type=Path, metavar="DIR", help="a folder of your own weights")
     score.add_argument("--device", type=device, default="auto", help="cpu, cuda or auto")
 
+    told = "count what the policy catches, and what it should not"
+    attack = commands.add_parser("redteam", help=told)
+    attack.set_defaults(run=do.redteam)
+    told = "also draw it, as png, svg or pdf"
+    attack.add_argument("--plot", type=Path, metavar="FILE", help=told)
+
     speed = commands.add_parser("bench", help="measure speed in shares of this machine's peak")
     speed.set_defaults(run=do.bench)
     speed.add_argument("--preset", choices=PRESETS, default="cpu")

@@ -20,6 +20,7 @@ def prompted(args: argparse.Namespace) -> None:
     each.
     """
     from minisora.expand import readings
+    from minisora.policy import require
     from minisora.sampler import draw_seed
 
     began, prompts, rolls = time.perf_counter(), prompts_of(args), args.command == "long"
@@ -34,6 +35,7 @@ def prompted(args: argparse.Namespace) -> None:
     print(f"{args.command} {files}{files and ' '}on {sora.device}: {' / '.join(prompts)[:200]!r}")
     args.seed = draw_seed(args.seed)  # it decides what is filled in, too
     texts = readings(prompts, not args.as_written, [args.seed] * len(prompts), not args.files)
+    require(*texts, ". ".join(texts))
     print(*(f"expanded: {text}\n" for text in texts if text not in prompts), sep="", end="")
     words = [*args.files, prompts if rolls else prompts[0]]
     options["expand"] = texts
@@ -51,13 +53,16 @@ def prompts_of(args: argparse.Namespace) -> list[str]:
 
 
 def check_words(args, prompts: list[str], frames: int, width: int, height: int) -> None:
-    """Refuse a file that cannot be written or an empty prompt before the weights are read."""
+    """Refuse a file that cannot be written, an empty or a forbidden prompt, before the weights."""
     from minisora.codecs import check_output
+    from minisora.policy import require
     from minisora.text import split
 
     check_output(args.out.expanduser(), frames, height, width, args.scale)
-    for text in [*prompts, *([args.negative] if args.negative else [])]:
+    prompts = [*prompts, *([args.negative] if args.negative else [])]
+    for text in prompts:
         split(text)
+    require(*prompts, ". ".join(prompts))
 
 
 def load(args: argparse.Namespace):
@@ -223,6 +228,17 @@ def verify(args: argparse.Namespace) -> None:
     text, good = report(args.file, args.trusted, args.root)
     print(text)
     sys.exit(0 if good else 1)
+
+
+def redteam(args: argparse.Namespace) -> None:
+    """Attack the policy with the documented prompts; print and plot what it caught."""
+    from minisora import redteam as attacks
+
+    table = attacks.attack()
+    print(attacks.as_text(table))
+    if args.plot:
+        attacks.save_plot(table, args.plot)
+        print(args.plot)
 
 
 def speedrun(args: argparse.Namespace) -> None:

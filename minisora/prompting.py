@@ -10,8 +10,9 @@ because each of these is only another row of given (■) and noise (□):
 One mechanism in place of seven models (as in Diffusion Forcing, Chen et al. 2024, arXiv
 2407.01392). Editing is a row of □ that does not begin at pure noise.
 
-The functions that take a `Sora` first are its methods. Each takes files, `Video`s or arrays, fits
-them (see `inputs.bring`), and returns a `Video` whose provenance names operation and inputs.
+The functions that take a `Sora` first are its methods. Each checks its prompts (`Sora.vet`, whose
+`policy.Refused` is a ValueError), takes files, `Video`s or arrays, fits them (see `inputs.bring`),
+and returns a `Video` whose provenance names operation and inputs.
 """
 
 from __future__ import annotations
@@ -270,8 +271,10 @@ def finish(
     shots, (frames, given) = prompt if isinstance(prompt, list) else [prompt], row
     for text in shots:
         split(text)  # what cannot be read is told before the work
+    vetted = sora.vet(*shots, ". ".join(shots), negative=settings["negative"])
     # of a clip, no more is said than the user says: it shows the rest
     texts = readings(shots, settings.pop("expand", False), [seed] * len(shots), fill=not clips)
+    sora.vet(*texts, ". ".join(texts))  # an expansion is a prompt too
     count, more = 1 + (len(frames) - 1) // GROUP, dict(on_step=on_step, **settings)
 
     def prompts(i: int) -> list[str]:
@@ -281,6 +284,6 @@ def finish(
     made = fill_frames(sora, frames[None], given, prompts, seed, begin, **more)[0]
     inputs = [clip.provenance for clip in clips]
     read = None if texts == shots else texts if isinstance(prompt, list) else texts[0]
-    about = dict(operation=operation, inputs=inputs, expand=read, **about, **settings)
-    about = sora.provenance(" / ".join(shots), seed, about)
+    about = dict(operation=operation, inputs=inputs, expand=read, policy=vetted, **about)
+    about = sora.provenance(" / ".join(shots), seed, about | settings)
     return Video(np.concatenate(join(made)) if join else made, DEFAULT_FPS, about)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from minisora import __version__, prompting
+from minisora import policy as rules
 from minisora.captioner import Captioner, caption
 from minisora.checkpoints import SHIPPED, fingerprint, load_model
 from minisora.device import autocast, pick_device
@@ -26,12 +27,16 @@ FPS = 8.0
 MOST_TOKENS = 4096  # patches made at once: attention grows with their square
 
 
-def load(weights: str | os.PathLike | None = None, device: str | None = None) -> Sora:
+def load(
+    weights: str | os.PathLike | None = None, device: str | None = None, policy: bool = True
+) -> Sora:
     """Load the shipped model, or one of your own.
 
     Args:
         weights: a folder with vae.safetensors and dit.safetensors; None takes the shipped ones.
         device: "cpu", "cuda", or None for the best one here.
+        policy: False lets every prompt pass, for a course that shows why there is a policy; each
+            video's provenance then says so.
 
     Raises:
         ValueError: weights are missing or damaged, or the device is not here.
@@ -39,13 +44,13 @@ def load(weights: str | os.PathLike | None = None, device: str | None = None) ->
     folder = Path(weights) if weights else SHIPPED
     chosen = pick_device(device)
     vae, dit = (load_model(folder / f"{kind}.safetensors", kind) for kind in ("vae", "dit"))
-    return Sora(vae.to(chosen), dit.to(chosen), folder)
+    return Sora(vae.to(chosen), dit.to(chosen), folder, policy)
 
 
 class Sora:
     """A VAE and a diffusion transformer that speak the same latents."""
 
-    def __init__(self, vae: VAE, dit: DiT, weights: Path = SHIPPED):
+    def __init__(self, vae: VAE, dit: DiT, weights: Path = SHIPPED, policy: bool = True):
         if vae.config.channels != dit.config.channels:
             raise ValueError(
                 f"this VAE's latents have {vae.config.channels} channels, this diffusion "
@@ -53,6 +58,7 @@ class Sora:
             )
         self.vae, self.dit, self.weights = vae.eval(), dit.eval(), weights
         self.model = fingerprint(vae, dit)
+        self.policy = policy
 
     # images and videos as prompts: the same model, told which frames are given
     animate, extend, loop = prompting.animate, prompting.extend, prompting.loop
@@ -110,18 +116,21 @@ class Sora:
             A `Video`, or a list of them.
 
         Raises:
+            policy.Refused: (a ValueError) the policy forbids a prompt, or what is not wanted.
             ValueError: the prompt is empty or a size does not fit; the message says what would.
         """
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         if not prompts:
             raise ValueError("the list of prompts is empty: say what is to be seen")
+        vetted = self.vet(*prompts, negative=negative)
         self.check_size(width, height, frames)
         seed = draw_seed(seed)
+        texts = readings(prompts, expand, range(seed, seed + len(prompts)))
+        self.vet(*texts)  # an expansion is a prompt too
         noise = self.draw_noise(len(prompts), width, height, frames, seed)
         options = dict(steps=steps, guidance=guidance, solver=solver, negative=negative)
-        texts = readings(prompts, expand, range(seed, seed + len(prompts)))
         z = self.denoise(noise, texts, on_step=on_step, **options)
-        options = dict(width=width, height=height, frames=frames, **options)
+        options = dict(width=width, height=height, frames=frames, **options, policy=vetted)
         read = [None if a == b else b for a, b in zip(prompts, texts, strict=True)]
         videos = [
             Video(clip, FPS, self.provenance(text, seed + i, {**options, "expand": read[i]}))
@@ -132,6 +141,18 @@ class Sora:
     def image(self, prompt: str | list[str], **options) -> Video | list[Video]:
         """Make a picture: a video of one frame. The options are those of `generate`."""
         return self.generate(prompt, frames=1, **options)
+
+    def vet(self, *prompts: str, negative: str | None = None) -> dict | str:
+        """Check prompts against the policy; return what the provenance says of it.
+
+        What is not wanted is checked too: guidance below 1 walks towards it.
+
+        Raises:
+            policy.Refused: (a ValueError) one of them is forbidden.
+        """
+        if not self.policy:
+            return "off"
+        return rules.require(*prompts, *([negative] if negative else []))[0].record()
 
     def draw_noise(self, b: int, width: int, height: int, frames: int, seed: int) -> torch.Tensor:
         """Draw the noise `b c t h w` where sampling begins; video i depends on seed + i alone."""
