@@ -19,6 +19,7 @@ PROMPTED = {  # command: how many files it takes, its frames if they can be chos
     "extend": (1, 16, "continue a clip, or make what led to it"),
     "loop": (1, 12, "make a clip go round"),
     "connect": (2, 12, "make what leads from one clip to another"),
+    "fill": (1, None, "make the frames of a clip that are not given"),
     "edit": (1, None, "change what a clip shows and keep how it moves"),
     "long": (0, None, "make a video of a minute, from one prompt or one for each shot"),
 }
@@ -146,6 +147,9 @@ def add_prompted(commands, name: str) -> None:
         command.add_argument("--frames", type=int, default=frames, help=told)
     if name == "extend":
         command.add_argument("--direction", choices=("forward", "backward"), default="forward")
+    if name == "fill":
+        told = "frames that stay: 0-8,25-32; in whole groups, 0, 1-4, 5-8, 9-12 …"
+        command.add_argument("--given", required=True, metavar="FRAMES", help=told)
     if name == "edit":
         told = "0: nothing changes; 1: nothing is kept (0.6)"
         command.add_argument("--strength", type=float, default=0.6, help=told)
@@ -166,7 +170,7 @@ def add_measuring(commands) -> None:
     told = "cases of animating, extending, looping …; 0: none (0)"
     score.add_argument("--tasks", type=int, default=0, help=told)
     score.add_argument("--json", type=Path, metavar="FILE", help="also write all figures there")
-    told = "also make heldout.png and hero.gif there"
+    told = "also draw the pictures of the README there"
     score.add_argument("--pictures", type=Path, metavar="DIR", help=told)
     score.add_argument("--weights", type=Path, metavar="DIR", help="a folder of your own weights")
     score.add_argument("--device", type=device, default="auto", help="cpu, cuda or auto")

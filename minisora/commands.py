@@ -37,7 +37,8 @@ def prompted(args: argparse.Namespace) -> None:
     texts = readings(prompts, not args.as_written, [args.seed] * len(prompts), not args.files)
     require(*texts, ". ".join(texts))
     print(*(f"expanded: {text}\n" for text in texts if text not in prompts), sep="", end="")
-    words = [*args.files, prompts if rolls else prompts[0]]
+    given = [args.given] if args.command == "fill" else []
+    words = [*args.files, *given, prompts if rolls else prompts[0]]
     options["expand"] = texts
     save(args, watched(getattr(sora, args.command), args, *words, **options), began)
 
@@ -183,10 +184,9 @@ def evaluate(args: argparse.Namespace) -> None:
         text = json.dumps(found, indent=2) + "\n"
         write_whole(args.json, lambda path: path.write_text(text, encoding="utf-8"))
     if args.pictures:
-        args.pictures.mkdir(parents=True, exist_ok=True)
-        measures.sheet(sora, args.pictures / "heldout.png")
-        measures.hero(sora, args.pictures / "hero.gif")
-        print(f"{args.pictures}: heldout.png and hero.gif")
+        from minisora import pictures
+
+        print(*pictures.draw(sora, args.pictures))
 
 
 def bench(args: argparse.Namespace) -> None:

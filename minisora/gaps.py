@@ -189,3 +189,18 @@ def fill_frames(
     away = abs(np.arange(t)[:, None] - np.flatnonzero(~given)).min(1)  # frames to the nearest seam
     weight = np.clip((away - 1) / FADE, 0, 1)[:, None, None, None]
     return np.rint(weight * frames + (1 - weight) * made).astype(np.uint8)
+
+
+def chosen(text: str, count: int) -> np.ndarray:
+    """Read which of so many frames are meant, such as "0-8,13-16", as bool `count`."""
+    mask, last = np.zeros(count, bool), count - 1
+    for part in text.split(","):
+        ends = [int(end) for end in part.split("-") if end.strip().isdecimal()]
+        if (
+            len(ends) != part.count("-") + 1
+            or len(ends) > 2
+            or not 0 <= ends[0] <= ends[-1] <= last
+        ):
+            raise ValueError(f"given is frames from 0 to {last}, such as 0-8,13-16, not {text!r}")
+        mask[ends[0] : ends[-1] + 1] = True
+    return mask

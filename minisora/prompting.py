@@ -23,7 +23,7 @@ import numpy as np
 
 from minisora.codecs import DEFAULT_FPS
 from minisora.expand import readings
-from minisora.gaps import GROUP, KEPT, WINDOW, fill_frames, head, lay, tail
+from minisora.gaps import GROUP, KEPT, WINDOW, chosen, fill_frames, head, lay, tail
 from minisora.inputs import LONGEST, Source, bring
 from minisora.sampler import draw_seed
 from minisora.text import split
@@ -149,7 +149,7 @@ def fill(sora: Sora, video: Source, given, prompt: str, **options) -> Video:
     Args:
         sora: the model.
         video: `t` = 1+4k frames; anything where not given.
-        given: bool `t`, in whole groups: frame 0, frames 1 to 4, 5 to 8 and so on.
+        given: bool `t`, or such as "0-8,13-16"; in whole groups, frame 0, 1 to 4, 5 to 8 and so on.
         prompt: what is to be seen and happen.
         options: as in `animate`.
 
@@ -158,7 +158,7 @@ def fill(sora: Sora, video: Source, given, prompt: str, **options) -> Video:
     """
     (clip,) = take(sora, [video], options)
     sora.check_size(clip.width, clip.height, len(clip), at_once=SPAN)
-    mask = np.asarray(given)
+    mask = np.asarray(chosen(given, len(clip)) if isinstance(given, str) else given)
     if mask.shape != (len(clip),) or mask.dtype != bool:
         wanted = f"one True or False for each of the {len(clip)} frames"
         raise ValueError(f"given is {wanted}, not {mask.dtype} of shape {mask.shape}")

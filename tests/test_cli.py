@@ -251,6 +251,7 @@ QUICK = ["--steps", "1", "--seed", "3", "--scale", "1"]
         (["extend", "a.mp4", "--frames", "4", "--direction", "backward"], (13, 48, 48, 3)),
         (["loop", "a.mp4", "--frames", "4", "--size", "32x48"], (13, 48, 32, 3)),
         (["connect", "a.mp4", "photo.png", "--frames", "4"], (17, 48, 48, 3)),
+        (["fill", "a.mp4", "--given", "0-4"], (9, 48, 48, 3)),
         (["edit", "wide.mp4", "--strength", "0.5"], (10, 48, 80, 3)),
         (["long", "--seconds", "1.5", "--size", "16x32"], (13, 32, 16, 3)),
     ],

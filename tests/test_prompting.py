@@ -94,6 +94,7 @@ def test_the_general_form(sora, clip):
     hidden = clip.frames.copy()
     hidden[1:5] = 0
     same(sora.fill(hidden, given.tolist(), PROMPT, **FAST), video)
+    same(sora.fill(hidden, "0,5-8", PROMPT, **FAST), video)
     assert video.provenance["given"] == "■□□□□■■■■"
     nothing = sora.fill(clip, np.zeros(9, bool), PROMPT, **FAST)
     made = sora.generate(PROMPT, width=48, height=32, frames=9, **FAST)
@@ -199,6 +200,9 @@ THERE = np.arange(9) < 5
         (lambda s, c: s.fill(c, THERE[:8], PROMPT), ("each of the 9 frames", "(8,)")),
         (lambda s, c: s.fill(c, THERE.astype(int), PROMPT), ("True or False", "int64")),
         (lambda s, c: s.fill(c.frames[:8], THERE[:8], PROMPT), ("8 frames", "try 5 or 9")),
+        (lambda s, c: s.fill(c, "0-9", PROMPT), ("from 0 to 8, such as 0-8", "'0-9'")),
+        (lambda s, c: s.fill(c, "1-0", PROMPT), ("from 0 to 8", "'1-0'")),
+        (lambda s, c: s.fill(c, "first", PROMPT), ("from 0 to 8", "'first'")),
         (lambda s, c: s.fill(c, THERE | True, PROMPT), ("all frames are given",)),
         (
             lambda s, c: s.fill(c, np.arange(9) < 7, PROMPT),
