@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from minisora.sora import Sora
 
 MOST_FRAMES = 33  # of the longest clips that it learnt from
-HAZE = 0.3  # most noise on latents in training: generated ones are not quite like filmed ones
+HAZE = 0.15  # most noise on latents in training: generated ones are not quite like filmed ones
 HINTS = 0.05  # weight of the question which object each token shows: a word is one of 20 or more
 SPELT = {token: word for word, token in WORDS.items()}
 
@@ -57,10 +57,10 @@ class CaptionerConfig:
     """Sizes of the captioner."""
 
     channels: int = 16  # of the latents
-    width: int = 128  # features of a token; half of it on the finer grid
+    width: int = 192  # features of a token; two thirds of it on the finer grid
     depth: int = 3  # blocks in which patches see each other
     text_depth: int = 2  # blocks in which words see the patches and the words before them
-    heads: int = 4
+    heads: int = 6
     vae: str = ""  # fingerprint of the VAE whose latents it reads
 
 
@@ -70,8 +70,9 @@ class Captioner(nn.Module):
     def __init__(self, config: CaptionerConfig | None = None):
         super().__init__()
         self.config = c = config or CaptionerConfig()
-        self.stem, self.merge = nn.Linear(c.channels, c.width // 2), nn.Linear(2 * c.width, c.width)
-        self.fine = nn.Sequential(*(ResidualBlock(c.width // 2) for _ in range(2)))
+        fine = 2 * c.width // 3
+        self.stem, self.merge = nn.Linear(c.channels, fine), nn.Linear(2 * 2 * fine, c.width)
+        self.fine = nn.Sequential(*(ResidualBlock(fine) for _ in range(3)))
         self.embed, self.places = (nn.Embedding(n, c.width) for n in (VOCABULARY, LENGTH))
         blocks = (TextBlock(c.width, c.heads) for _ in range(c.depth + c.text_depth))
         self.blocks = nn.ModuleList(blocks)

@@ -50,7 +50,7 @@ _TINY = (Size(24, height=32, width=32), Size(8, frames=33, height=32, width=48))
 # its first clips are those of the transformer, whose cache it shares; one judge scores all models
 _JUDGE = Preset(JudgeConfig(), (_CLIPS[0], Size(6000)), 32, 4000, 800, 250, cooldown=1.0)
 # all clips of the transformer, and those that the judge is checked on
-_CAPTIONER = Preset(CaptionerConfig(), _CLIPS, 16, 7000, 800, 700, still=0.0)
+_CAPTIONER = Preset(CaptionerConfig(), _CLIPS, 16, 7000, 800, 700, still=0.0, cooldown=1.0)
 _SMALL = CaptionerConfig(width=48, depth=1, text_depth=1, heads=2)
 PRESETS = {
     "vae": {
