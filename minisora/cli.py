@@ -94,6 +94,10 @@ def build_parser() -> argparse.ArgumentParser:
     check.add_argument("--trusted", action="store_true", help="pass only whom a --root vouches for")
     told = "a PEM file of certificates to trust"
     check.add_argument("--root", type=Path, action="append", default=[], metavar="FILE", help=told)
+
+    trace = commands.add_parser("detect", help="look for the invisible mark of what minisora made")
+    trace.set_defaults(run=do.detect)
+    trace.add_argument("files", nargs="+", metavar="FILE", help="a picture or a clip")
     add_measuring(commands)
 
     train = commands.add_parser("train", help="train one of the models")

@@ -230,6 +230,21 @@ def verify(args: argparse.Namespace) -> None:
     sys.exit(0 if good else 1)
 
 
+def detect(args: argparse.Namespace) -> None:
+    """Look for the mark in files; exit status 1 unless all of them bear it."""
+    from minisora.video import Video
+    from minisora.watermark import ALARM
+    from minisora.watermark import detect as look
+
+    marks = []
+    for file in args.files:
+        marks.append(look(Video.load(file).frames))
+        told = "made by minisora: its mark is in" if marks[-1].found else "no mark found"
+        print(f"{file}: {told} (z {marks[-1].z:.1f}; chance {marks[-1].chance:.1g})")
+    print(f"chance alone looks so in {ALARM:.2%} of files at most; no mark proves nothing")
+    sys.exit(0 if all(mark.found for mark in marks) else 1)
+
+
 def redteam(args: argparse.Namespace) -> None:
     """Attack the policy with the documented prompts; print and plot what it caught."""
     from minisora import redteam as attacks

@@ -20,8 +20,9 @@ from einops import rearrange
 from torch import Tensor
 
 from minisora.codecs import DEFAULT_FPS, check_output, decode, encode, write
-from minisora.credentials import kind
+from minisora.credentials import READ, kind
 from minisora.files import write_whole
+from minisora.watermark import embed
 
 LETTERS = {"A": "010101111101101", "I": "111010010010111", "C": "011100100100011"}
 LETTERS |= {"G": "011100101101011"}  # of a mark: 5 rows of 3 pixels
@@ -110,7 +111,12 @@ class Video:
         return cls(tensor_to_frames(x), fps, provenance or {})
 
     def save(
-        self, path: str | os.PathLike, scale: int = 1, private: bool = False, mark: bool = False
+        self,
+        path: str | os.PathLike,
+        scale: int = 1,
+        private: bool = False,
+        mark: bool = False,
+        watermark: bool = True,
     ) -> None:
         """Write the clip to a file or a folder of PNGs, whole or not at all, and sign it.
 
@@ -126,6 +132,7 @@ class Video:
             private: keep prompt, seed and the rest of the provenance out of the file, which still
                 says that a machine made it.
             mark: draw AI (or CG: computer graphics) in the lower right corner.
+            watermark: put the invisible mark into what a model made (see `watermark`).
 
         Raises:
             ValueError: for another ending, a scale below 1, many frames in a still picture, far too
@@ -139,6 +146,9 @@ class Video:
             why = "webm has no place for content credentials; an .mp4 has"
             warnings.warn(f"{target.name} is not signed: {why}", stacklevel=2)
         shown = replace(self, frames=marked(self)) if mark else self
+        if watermark and self.provenance.get("model") and READ not in self.provenance:
+            about = {**self.provenance, "watermark": 1}  # before it is read and saved again
+            shown = Video(embed(shown.frames), self.fps, about)
         try:
             write_whole(target, lambda p: write(shown, p, scale, private), not target.suffix)
         except OSError as error:

@@ -88,8 +88,8 @@ def test_the_provenance_makes_the_video_again(sora, tmp_path):
     video.save(tmp_path / "a.mp4", scale=2)
     kept = dict(Video.load(tmp_path / "a.mp4").provenance)
     kept.pop("read_from", None)  # what the file itself adds
-    assert kept == about
-    for name in ("made_by", "model"):
+    assert kept == about | {"watermark": 1}
+    for name in ("made_by", "model", "policy", "watermark"):
         kept.pop(name)
     np.testing.assert_array_equal(sora.generate(**kept).frames, video.frames)
 
@@ -105,7 +105,8 @@ def test_a_prompt_is_expanded_on_demand_and_the_provenance_tells(sora):
         sora.generate(prompt, seed=3, expand=text, **FAST),
     ):
         np.testing.assert_array_equal(again.frames, made.frames)
-    about = {k: v for k, v in made.provenance.items() if k not in ("made_by", "model")}
+    made_by = ("made_by", "model", "policy")
+    about = {k: v for k, v in made.provenance.items() if k not in made_by}
     np.testing.assert_array_equal(sora.generate(**about).frames, made.frames)
     both = sora.generate([prompt, PROMPT], seed=3, expand=True, **FAST)
     assert [video.provenance.get("expand") for video in both] == [text, None]
