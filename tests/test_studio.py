@@ -113,7 +113,7 @@ def test_saving_says_where_or_why_not(studio, tmp_path):
     done(studio).saver.click()
     [path] = tmp_path.iterdir()
     assert str(path) in studio.line.value and path.name.startswith("a-red-ball-")
-    assert told(Video.load(path).provenance) == studio.made[0].provenance
+    assert told(Video.load(path).provenance) == studio.made[0].provenance | {"watermark": 1}
     studio.folder = tmp_path / "missing"
     studio.saver.click()
     assert wrong(studio) and "there is no folder" in studio.line.value
