@@ -33,7 +33,7 @@ class DiTConfig:
     patch: tuple[int, int, int] = (1, 1, 2)  # latent frames, rows, columns in a token
     width: int = 192  # features of a token
     depth: int = 6  # blocks
-    heads: int = 6
+    heads: int = 3
     text_depth: int = 2  # blocks of the text encoder
     hints: int = 28  # what each patch is asked while the network learns, see `judge.local_loss`
 
@@ -68,6 +68,18 @@ def from_linear_guess(z: Tensor, x: Tensor, tau: Tensor) -> Tensor:
     tau = rearrange(tau, "b t -> b 1 t 1 1")
     square = (1 - tau) ** 2 + tau**2
     return (2 * tau - 1) / square * z + x * square.rsqrt()
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean of the values v, weighted by exp(q·k) where the mask is True.
+
+    Torch's fused kernel needs no memory for the weights, but its way back is slow on processors
+    (four times as slow as this in bfloat16), so what learns there is written out.
+    """
+    if q.device.type != "cpu" or not q.requires_grad:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
+    hidden = torch.zeros(mask.shape, dtype=q.dtype).masked_fill(~mask, -1e4)
+    return (q @ k.transpose(-1, -2) + hidden).softmax(-1) @ v
 
 
 class TimeEmbedding(nn.Module):
@@ -108,7 +120,7 @@ class Block(nn.Module):
         """
         parts = rearrange(steer + self.table, "b t p d -> p b t 1 d")
         x = x + parts[2] * self.attend(modulate(x, parts[0], parts[1]), turn, text, mask)
-        y = self.mlp_out(F.gelu(self.mlp_in(modulate(x, parts[3], parts[4])), approximate="tanh"))
+        y = self.mlp_out(F.gelu(self.mlp_in(modulate(x, parts[3], parts[4]))))
         return x + parts[5] * y
 
     def attend(self, x: Tensor, turn: tuple, text: Tensor, mask: Tensor) -> Tensor:
@@ -118,8 +130,7 @@ class Block(nn.Module):
         q = rotate(rms_norm(q) * self.scale, *turn)  # unit length times a learned sharpness
         k = torch.cat([rotate(rms_norm(k), *turn), rms_norm(word_k)], 2)
         v = torch.cat([v, word_v], 2)
-        scale = 1 / q.shape[-1]
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=scale)
+        y = attention(q / q.shape[-1], k, v, mask)
         return self.out(rearrange(y, "b h (t s) d -> b t s (h d)", t=x.shape[1]))
 
 

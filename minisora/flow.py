@@ -89,6 +89,7 @@ def loss(
     noise: Tensor,
     starts=None,
     haze=None,
+    weight: Tensor | None = None,
 ):
     """Return the mean squared error of the velocity over the frames that are not given.
 
@@ -101,9 +102,12 @@ def loss(
         noise: as z.
         starts: as in `DiT.forward`.
         haze: τ of the given frames, `b`; None: 0.
+        weight: how much each cell counts, `b t h w`; None: all alike.
     """
     haze = torch.zeros_like(tau) if haze is None else haze
     tau = torch.where(given, haze[:, None], tau[:, None])
     error = model(add_noise(z, noise, tau), tau, tokens, starts) - velocity(z, noise)
-    error = error.float().square().mean((1, 3, 4))  # b t
-    return error[~given].mean()
+    error = error.float().square().mean(1)  # b t h w
+    if weight is None:
+        return error[~given].mean()
+    return (weight * error)[~given].sum() / weight[~given].sum()

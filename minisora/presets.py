@@ -36,21 +36,28 @@ class Preset:
     still: float = 0.25  # DiT: share of the steps, at the beginning, that are all on images
     kept: tuple[int, ...] = (4, 4, 2, 1)  # DiT: one patch in so many sees the middle blocks
     hints: float = 0.02  # DiT: weight of the question which object a patch shows
+    objects: float = 1.0  # DiT: weight in the loss of a cell with an object, others having 1
 
 
 _CLIPS = (
+    Size(30000, share=6.0),
+    Size(3000, frames=33, share=2.0),
+    Size(2000, height=48, width=80, share=1.0),
+    Size(2000, height=80, width=48, share=1.0),
+)
+_FEWER = (
     Size(12000, share=6.0),
     Size(1800, frames=33, share=2.0),
     Size(1600, height=48, width=80, share=1.0),
     Size(1600, height=80, width=48, share=1.0),
 )
-_WIDE = DiTConfig(width=512, depth=12, heads=16)
-_LONG = dict(muon_lr=0.03, decay=0.1, cooldown=0.95)
+_WIDE = DiTConfig(width=512, depth=12, heads=8)
+_LONG = dict(muon_lr=0.03, decay=0.1, cooldown=0.95, objects=4.0)
 _TINY = (Size(24, height=32, width=32), Size(8, frames=33, height=32, width=48))
-# its first clips are those of the transformer, whose cache it shares; one judge scores all models
-_JUDGE = Preset(JudgeConfig(), (_CLIPS[0], Size(6000)), 32, 4000, 800, 250, cooldown=1.0)
-# all clips of the transformer, and those that the judge is checked on
-_CAPTIONER = Preset(CaptionerConfig(), _CLIPS, 16, 7000, 800, 700, still=0.0, cooldown=1.0)
+# one judge scores all models
+_JUDGE = Preset(JudgeConfig(), (_FEWER[0], Size(6000)), 32, 4000, 800, 250, cooldown=1.0)
+# it is checked on the clips that the judge is checked on
+_CAPTIONER = Preset(CaptionerConfig(), _FEWER, 16, 7000, 800, 700, still=0.0, cooldown=1.0)
 _SMALL = CaptionerConfig(width=48, depth=1, text_depth=1, heads=2)
 PRESETS = {
     "vae": {
@@ -61,7 +68,7 @@ PRESETS = {
     },
     "dit": {
         "smoke": Preset(DiTConfig(width=64, depth=3, heads=4), _TINY, 4, 20, 8, 10, warmup=5),
-        "cpu": Preset(DiTConfig(), _CLIPS, 32, 4600, 128, 200, **_LONG),
+        "cpu": Preset(DiTConfig(), _CLIPS, 32, 9000, 128, 300, **_LONG),
         "speedrun": Preset(DiTConfig(), (Size(6000),), 32, 1200, 64, 200, **_LONG),
         "gpu": Preset(_WIDE, _CLIPS, 128, 20000, 256, 500, **_LONG),
     },

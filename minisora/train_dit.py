@@ -90,7 +90,9 @@ def dit_loss(dit: DiT, batch: Batch, preset: Preset, device, seed: int, step: in
         answers.append(hints)
         return v
 
-    moved = [a.to(device) for a in (z, batch_tokens(tokens), tau, given, noise, starts, haze)]
+    weight = torch.where(cells >= 0, preset.objects, 1.0)
+    drawn = z, batch_tokens(tokens), tau, given, noise, starts, haze, weight
+    moved = [a.to(device) for a in drawn]
     with autocast(device):
         loss = flow.loss(model, *moved)
     cells = by_patch(cells, dit.config.patch, kept)
