@@ -12,6 +12,7 @@ from minisora import judge as judges
 from minisora import world
 from minisora.checkpoints import load_model, save_model
 from minisora.data import object_cells
+from minisora.device import autocast
 from minisora.judge import PLACE, SLOTS, THING, Judge, JudgeConfig, labels, match, mirrored, right
 from minisora.presets import PRESETS
 from minisora.train import UNSEEN, optimizers
@@ -109,7 +110,9 @@ def test_saying_is_the_same_in_batches_and_without_gradients(judge):
     x = torch.randn(35, 3, 1, 16, 16)
     said = judge.say(x)
     assert not said["shape"].requires_grad
-    assert_close(said["shape"], judge(x)["shape"].detach(), atol=1e-5, rtol=1e-5)
+    with autocast(x.device):
+        whole = judge(x)["shape"].detach().float()
+    assert_close(said["shape"], whole, atol=1e-5, rtol=1e-5)
     assert_close(judge.features(x), said["features"])
 
 
@@ -265,10 +268,8 @@ def test_training_repeats_and_is_scored_on_unseen_clips(weights, monkeypatch):
     assert not judge.training
 
 
-def test_the_judges_first_clips_are_those_of_the_transformer():
-    """So the cache of latents is shared."""
+def test_the_judges_clips_are_of_one_size():
     for name in ("smoke", "cpu", "gpu"):
-        assert PRESETS["judge"][name].sizes[0] == PRESETS["dit"][name].sizes[0]
         assert len({(s.frames, s.height, s.width) for s in PRESETS["judge"][name].sizes}) == 1
 
 
