@@ -12,6 +12,7 @@ from minisora import world
 from minisora.data import Size
 
 sys.path.append(str(Path(__file__).parents[1] / "experiments"))
+import framing  # noqa: E402
 import recaption  # noqa: E402
 
 
@@ -46,3 +47,19 @@ def test_a_tiny_run_adds_its_lines(tmp_path, monkeypatch, capsys):
 def test_a_table_that_is_not_there(tmp_path):
     with pytest.raises(SystemExit, match="2"):
         recaption.main(["--table", "--out", str(tmp_path / "none.csv")])
+
+
+def test_square_crops_cut_off_more(capsys):
+    framing.main(["--table", "--prompts", "12", "--out", "none.csv"])
+    native, square = capsys.readouterr().out.splitlines()
+    shares = [float(line.split("%")[0].split()[-1]) for line in (native, square)]
+    assert shares[0] + 15 < shares[1]
+
+
+def test_a_tiny_run_counts_all_sizes(tmp_path, capsys):
+    table = tmp_path / "framing.csv"
+    for kind in ("native", "square"):
+        words = [kind, "0", "--steps", "2", "--prompts", "2", "--clips", "8", "--out", str(table)]
+        framing.main(words)
+    framing.main(["--table", "--prompts", "2", "--out", str(table)])
+    assert "square model, 80x48" in capsys.readouterr().out
