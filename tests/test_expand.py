@@ -5,7 +5,6 @@
 prints which share of the attributes that people named is kept, and how long the slowest takes.
 """
 
-import itertools
 import random
 import re
 import sys
@@ -25,50 +24,13 @@ from minisora.world.sample import propose
 from minisora.world.scenes import MOTIONS
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent / "experiments"))
+from wording import missing, named, rows_of  # noqa: E402
+
 TABLE = HERE.parent / "minisora" / "thesaurus.tsv"
 
 
 # ---- scoring ----
-
-
-def rows_of(path):
-    """Prompts with what people read in them; see the head of tests/free_prompts.tsv."""
-    lines = Path(path).read_text("utf-8").splitlines()
-    return [line.split("\t") for line in lines if line and line[0] != "#"]
-
-
-def named(text):
-    """Attributes of "red, sphere, bounces/falls, camera still"; any of a/b will do."""
-    found = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        values = set(part.removeprefix("camera ").split("/"))
-        if part.startswith("camera "):
-            values = {value.removeprefix("camera ") for value in values}
-            found.append(("camera", ALL["camera"] - {"still"} if values == {"moves"} else values))
-        else:
-            found.append(("motion" if "trail" in values else NAMES[min(values)], values))
-    return found
-
-
-def missing(made, things, place, told):
-    """What an expansion does not have of the attributes that a person read in its prompt."""
-    scene, wanted = made.scene, [named(thing) for thing in things.split("+") if thing.strip()]
-    orders = itertools.permutations(scene.objects, len(wanted))
-    ways = [
-        [
-            (name, values)
-            for thing, attributes in zip(order, wanted, strict=True)
-            for name, values in attributes
-            if getattr(thing, name) not in values
-        ]
-        for order in orders
-    ]
-    lost = min(ways, key=len) if ways else sum(wanted, [])
-    for name, values in named(place):
-        value = scene.camera.motion if name == "camera" else getattr(scene, name)
-        lost += [] if value in values else [(name, values)]
-    heard = " ".join([*made.lost, *made.clashes]).lower()
-    return lost + [("told", word) for word in told if word.lower() not in heard]
 
 
 def score(path, seed=0):

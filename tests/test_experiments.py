@@ -14,6 +14,7 @@ from minisora.data import Size
 sys.path.append(str(Path(__file__).parents[1] / "experiments"))
 import framing  # noqa: E402
 import recaption  # noqa: E402
+import wording  # noqa: E402
 
 
 def test_web_captions_are_short_and_often_wrong():
@@ -63,3 +64,13 @@ def test_a_tiny_run_counts_all_sizes(tmp_path, capsys):
         framing.main(words)
     framing.main(["--table", "--prompts", "2", "--out", str(table)])
     assert "square model, 80x48" in capsys.readouterr().out
+
+
+def test_other_peoples_wording_is_held_against_canonical_captions(capsys):
+    found, impossible = wording.pairs()
+    assert len(found) + impossible == 300 and impossible < 30
+    assert 0.7 < sum(kept for *_, kept in found) / len(found) < 1
+    say = wording.plainly("red, cube + small, sphere, circles", "snow, camera rises")
+    assert say == "a small sphere circles the red cube and a red cube  on snow, the camera rises"
+    wording.main(["--count", "2", "--steps", "1"])
+    assert "canonical: every attribute right" in capsys.readouterr().out
