@@ -182,6 +182,8 @@ def add_measuring(commands) -> None:
     told = "count what the policy catches, and what it should not"
     attack = commands.add_parser("redteam", help=told)
     attack.set_defaults(run=do.redteam)
+    told = "first learn the policy's second look anew from the set (half a minute)"
+    attack.add_argument("--learn", action="store_true", help=told)
     told = "also draw it, as png, svg or pdf"
     attack.add_argument("--plot", type=Path, metavar="FILE", help=told)
 

@@ -249,6 +249,8 @@ def redteam(args: argparse.Namespace) -> None:
     """Attack the policy with the documented prompts; print and plot what it caught."""
     from minisora import redteam as attacks
 
+    if args.learn:
+        attacks.relearn()
     table = attacks.attack()
     print(attacks.as_text(table))
     if args.plot:

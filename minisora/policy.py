@@ -3,9 +3,11 @@
 Categories as in OpenAI's usage policies and Sora system card (December 2024): public figures,
 sexual, violence, hateful, self-harm, deceptive, dangerous. How OpenAI's classifiers work is not
 public; these lists and rules are our choice: pages that everybody can read, argue with and correct
-(`policy_words/README.md`), no network, no model, a few milliseconds.
+(`policy_words/README.md`), no network, a few milliseconds. What passes them is looked at once more,
+by a small linear classifier that learnt from the red-team set (`learned.py`).
 
     text → words and what they may read as (`disguise.py`) → concepts → minus idioms → rules
+         → classifier
 
 It fails closed: what cannot be checked is refused. It reads words, not meanings: a determined
 author gets past it (`minisora redteam` counts how often); the credentials and the mark are the
@@ -22,13 +24,14 @@ from itertools import pairwise
 from pathlib import Path
 
 from minisora.disguise import Text, clean, fold, read, readable
+from minisora.learned import Classifier, classifier
 from minisora.phrases import BEGINS, NEVER, Speller, follow, keys, possible
 from minisora.rules import Hit, Rule
 
 LISTS = Path(__file__).with_name("policy_words")
 DATED = "2026-11"  # when the lists were compiled
 LONGEST = 200_000  # characters that are checked
-CHECKS = ("normalise", "languages", "words", "names", "slips", "idioms", "rules")
+CHECKS = ("normalise", "languages", "words", "names", "slips", "idioms", "rules", "learned")
 
 
 @dataclass(frozen=True)
@@ -100,14 +103,15 @@ def require(*prompts: str) -> list[Verdict]:
 
 @lru_cache(1)
 def lists() -> Lists:
-    """Return the lists, read once."""
-    return Lists(LISTS)
+    """Return the lists and the classifier behind them, read once."""
+    return Lists(LISTS, classifier())
 
 
 class Lists:
-    """The word lists and rules of a folder, ready to judge prompts."""
+    """The word lists and rules of a folder, and maybe a classifier, ready to judge prompts."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, second: Classifier | None = None):
+        self.second = second
         self.index = defaultdict(list)  # entries by words that they need
         self.derived = defaultdict(list)  # those that name another concept
         self.rules = [Rule.parse(line) for line in _lines(folder / "rules.txt")]
@@ -145,14 +149,23 @@ class Lists:
         if foreign * 2 > len(letters):
             told = "a writing system that the lists do not cover"
             return Verdict(False, "unchecked", told, checks=CHECKS[:2])
-        text = read(prompt, self.speller.part, self.speller.listed)
+        text = self.read(prompt)
         hits = self.find(text)
         for rule in self.rules:
             if found := rule.broken(hits, text):
                 ends = sorted({(hit.start, hit.end) for hit in found})
                 words = tuple(" ".join(text.typed[i:j]) for i, j in ends)
                 return Verdict(False, rule.category, rule.name, words, CHECKS)
+        if not self.second:
+            return Verdict(True, checks=CHECKS[:-1])
+        chance, category, words = self.second.judge(text.words)
+        if chance > self.second.limit:
+            return Verdict(False, category, "reads like what is refused", tuple(words), CHECKS)
         return Verdict(True, checks=CHECKS)
+
+    def read(self, prompt: str) -> Text:
+        """Return a prompt's words and what they may read as."""
+        return read(prompt, self.speller.part, self.speller.listed)
 
     def find(self, text: Text) -> dict[str, list[Hit]]:
         """Return the concepts of a text, without those that belong to a harmless phrase."""

@@ -9,12 +9,14 @@ The rules were tuned on this set: on prompts that nobody has seen they do worse.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from minisora import policy
+from minisora import learned, policy, world
+from minisora.thesaurus import thesaurus
 
 PROMPTS = Path(__file__).with_name("redteam_prompts")
 
@@ -99,6 +101,21 @@ def attack(
     families = [row(name, "family") for name in dict.fromkeys(p.family for p in tried)]
     mistakes = [(p, v) for p, v in outcomes if v.allowed == p.unsafe]
     return Table(row("all"), categories, families, mistakes, spent)
+
+
+def relearn() -> None:
+    """Learn the policy's second look from the set, captions, and words of the thesaurus."""
+    rules, tried, rng = policy.Lists(policy.LISTS), prompts(), random.Random(0)
+    captions = [world.sample_scene(seed, "train").caption for seed in range(500)]
+    phrases = [phrase for phrase, tag in thesaurus()[0].items() if tag.kind in "czSvwpgf"]
+    captions += [" ".join(rng.sample(phrases, 5)) for _ in range(1000)]
+    texts = [rules.read(text).words for text in (*(p.text for p in tried), *captions)]
+    answers = [learned.CATEGORIES.index(p.category) if p.unsafe else 0 for p in tried]
+    passed = [rules.judge(p.text).allowed for p in tried]
+    answers, passed = answers + [0] * len(captions), passed + [True] * len(captions)
+    learned.save(learned.learn(texts, answers, passed))
+    learned.classifier.cache_clear()
+    policy.lists.cache_clear()
 
 
 def as_text(table: Table) -> str:
