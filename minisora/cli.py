@@ -104,7 +104,8 @@ def build_parser() -> argparse.ArgumentParser:
     train.set_defaults(run=do.learn)
     train.add_argument("model", choices=("vae", "dit", "judge", "captioner"))
     about = "smoke: seconds; cpu: two cores, minutes; gpu: one card"
-    train.add_argument("--preset", choices=PRESETS, default="cpu", help=about)
+    about += "; polish: go on from the finished transformer in --out"
+    train.add_argument("--preset", choices=(*PRESETS, "polish"), default="cpu", help=about)
     train.add_argument("--seed", type=seed, default=0)
     train.add_argument("--out", type=Path, metavar="DIR", help="where the weights go (weights)")
     train.add_argument("--restart", action="store_true", help="forget an interrupted training")

@@ -1,6 +1,7 @@
 """Recipes: a few named presets for each model.
 
-smoke: seconds; cpu: minutes; gpu: one card; speedrun: a stated score in little time.
+smoke: seconds; cpu: minutes; gpu: one card; speedrun: a stated score in little time; polish: goes
+on from finished weights.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Preset:
     kept: tuple[int, ...] = (4, 4, 2, 1)  # DiT: one patch in so many sees the middle blocks
     hints: float = 0.02  # DiT: weight of the question which object a patch shows
     objects: float = 1.0  # DiT: weight in the loss of a cell with an object, others having 1
+    onward: bool = False  # begins with the finished weights that are there, not with new ones
 
 
 _CLIPS = (
@@ -53,6 +55,9 @@ _FEWER = (
 )
 _WIDE = DiTConfig(width=512, depth=12, heads=8)
 _LONG = dict(muon_lr=0.03, decay=0.1, cooldown=0.95, objects=4.0)
+# objects no longer count four times: floors that drift with the camera are learnt here
+_POLISH = dict(muon_lr=0.012, decay=0.1, adam_lr=1e-3, cooldown=1.0, objects=2.0)
+_POLISH |= dict(still=0.0, kept=(1,), onward=True)
 _TINY = (Size(24, height=32, width=32), Size(8, frames=33, height=32, width=48))
 # one judge scores all models
 _JUDGE = Preset(JudgeConfig(), (_FEWER[0], Size(6000)), 32, 4000, 800, 250, cooldown=1.0)
@@ -69,6 +74,7 @@ PRESETS = {
     "dit": {
         "smoke": Preset(DiTConfig(width=64, depth=3, heads=4), _TINY, 4, 20, 8, 10, warmup=5),
         "cpu": Preset(DiTConfig(), _CLIPS, 32, 9000, 128, 300, **_LONG),
+        "polish": Preset(DiTConfig(), _CLIPS, 32, 4000, 128, 300, **_POLISH),
         "speedrun": Preset(DiTConfig(), (Size(6000),), 32, 1200, 64, 200, **_LONG),
         "gpu": Preset(_WIDE, _CLIPS, 128, 20000, 256, 500, **_LONG),
     },

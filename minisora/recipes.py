@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import platform
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def run(
 
     Args:
         kind: "vae", "dit", "judge" or "captioner"; all others need the first's weights in `out`.
-        preset: "smoke", "cpu" or "gpu".
+        preset: "smoke", "cpu" or "gpu"; "polish" goes on from what is finished in `out`.
         seed: of weights and draws.
         out: the folder, made if missing.
         device: see `pick_device`.
@@ -52,6 +53,8 @@ def run(
     Returns:
         Whether the training is complete.
     """
+    if preset not in PRESETS[kind]:
+        raise ValueError(f"no preset {preset!r} for the {kind}, only {', '.join(PRESETS[kind])}")
     recipe, chosen = PRESETS[kind][preset], pick_device(device)
     arguments, models = [], ""
     if kind != "vae" and not (out / "vae.safetensors").is_file():
@@ -73,7 +76,9 @@ def run(
         return True
     torch.manual_seed(seed)
     model_class, teach = LOOPS[kind]
-    model = model_class(recipe.config).to(chosen)
+    earlier, origin = before(weights, origin) if recipe.onward else ([], origin)
+    model = load_model(weights, kind).requires_grad_() if earlier else model_class(recipe.config)
+    model = model.to(chosen)
     loop = teach(model, *arguments, recipe, seed, progress)
     records = watch(loop, recipe.steps, progress, stop)
     if not records:
@@ -81,7 +86,7 @@ def run(
     if stop and records[-1].step < recipe.steps:
         return False
     save_model(weights, model)
-    save_card(weights, origin, chosen, records)
+    save_card(weights, origin, chosen, [*earlier, *(onward(r, earlier) for r in records)])
     progress.unlink(missing_ok=True)
     progress.with_suffix(".csv").unlink(missing_ok=True)
     return True
@@ -95,6 +100,29 @@ def origin_of(kind: str, preset: str, seed: int, models: str) -> dict[str, str]:
         "version": __version__,
         "recipe": hashlib.sha256(recipe.encode()).hexdigest()[:12],
     }
+
+
+def before(weights: Path, origin: dict[str, str]) -> tuple[list[Record], dict[str, str]]:
+    """Return the curve of finished weights, and what the card tells of them and of what follows.
+
+    Raises:
+        ValueError: there are none to go on from.
+    """
+    try:
+        card = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
+        return read_curve(weights.with_suffix(".csv")), {**origin, "after": card["command"]}
+    except (OSError, ValueError, KeyError):
+        how = f"finish a training first: minisora train {weights.stem} --out {weights.parent}"
+        raise ValueError(f"no finished {weights.stem} in {weights.parent}; {how}") from None
+
+
+def onward(record: Record, earlier: list[Record]) -> Record:
+    """Return a record as part of a curve that begins with an earlier training's."""
+    if not earlier:
+        return record
+    step, seconds = earlier[-1].step, earlier[-1].seconds
+    steps = dict(step=step + record.step, steps=step + record.steps)
+    return replace(record, **steps, seconds=seconds + record.seconds)
 
 
 def finished(weights: Path, origin: dict[str, str]) -> bool:

@@ -544,6 +544,30 @@ def test_restart_forgets_an_interrupted_run(tmp_path):
         assert load_progress(progress)["step"] == step
 
 
+def test_polish_goes_on_from_finished_weights(tmp_path, weights, monkeypatch, capsys):
+    smoke = presets.PRESETS["dit"]["smoke"]
+    short = replace(smoke, steps=4, check_every=2, still=0.0, onward=True)
+    monkeypatch.setitem(presets.PRESETS["dit"], "polish", short)
+    words = ["train", "dit", "--preset", "polish", "--out", str(tmp_path)]
+    assert "no preset 'polish' for the judge" in refused(
+        capsys, "train", "judge", "--preset", "polish", "--out", str(tmp_path)
+    )
+    for end in ("safetensors", "json", "csv"):
+        (tmp_path / f"vae.{end}").write_bytes((weights / f"vae.{end}").read_bytes())
+    assert "finish a training first: minisora train dit" in refused(capsys, *words)
+    for end in ("safetensors", "json", "csv"):
+        (tmp_path / f"dit.{end}").write_bytes((weights / f"dit.{end}").read_bytes())
+    main(words)
+    card = json.loads((tmp_path / "dit.json").read_text())
+    assert card["steps"] == 24 and card["after"] == "minisora train dit --preset smoke --seed 0"
+    assert [r.step for r in recipes.read_curve(tmp_path / "dit.csv")] == [*range(1, 25)]
+    one, two = (load_model(f / "dit.safetensors", "dit").state_dict() for f in (weights, tmp_path))
+    moved = [(one[n].float() - two[n].float()).norm() / one[n].float().norm() for n in one]
+    assert 0 < max(moved) < 1  # near where it began
+    main(words)
+    assert "already finished" in capsys.readouterr().out
+
+
 LONG = """
 import sys
 from dataclasses import replace
