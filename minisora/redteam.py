@@ -104,11 +104,14 @@ def attack(
 
 
 def relearn() -> None:
-    """Learn the policy's second look from the set, captions, and words of the thesaurus."""
+    """Learn the policy's second look from the set, and from what people say of our own world."""
     rules, tried, rng = policy.Lists(policy.LISTS), prompts(), random.Random(0)
     captions = [world.sample_scene(seed, "train").caption for seed in range(500)]
     phrases = [phrase for phrase, tag in thesaurus()[0].items() if tag.kind in "czSvwpgf"]
     captions += [" ".join(rng.sample(phrases, 5)) for _ in range(1000)]
+    frames = (PROMPTS / "frames.txt").read_text("utf-8").splitlines()
+    captions += [frame.replace("{}", rng.choice(captions)) for frame in frames * 10]
+    captions += [frame.replace("{}", " ".join(rng.sample(phrases, 2))) for frame in frames * 10]
     texts = [rules.read(text).words for text in (*(p.text for p in tried), *captions)]
     answers = [learned.CATEGORIES.index(p.category) if p.unsafe else 0 for p in tried]
     passed = [rules.judge(p.text).allowed for p in tried]

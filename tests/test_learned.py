@@ -51,7 +51,8 @@ def test_learning_repeats_and_keeps_its_promise_on_harmless_texts(tmp_path):
 def test_the_worlds_own_language_passes():
     scenes = [world.sample_scene(seed, "heldout") for seed in range(200)]
     captions = [scene.caption for scene in scenes]
-    captions += [row[0] for row in rows_of(HERE / "free_prompts.tsv")]
+    files = ("free_prompts", "more_prompts", "blind_prompts")  # none of them was learnt
+    captions += [row[0] for name in files for row in rows_of(HERE / f"{name}.tsv")]
     refused = [t for t in captions if policy.check(t).rule == "reads like what is refused"]
     assert not refused
 
