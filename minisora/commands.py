@@ -34,13 +34,18 @@ def prompted(args: argparse.Namespace) -> None:
     files = " and ".join(args.files)
     print(f"{args.command} {files}{files and ' '}on {sora.device}: {' / '.join(prompts)[:200]!r}")
     args.seed = draw_seed(args.seed)  # it decides what is filled in, too
-    texts = readings(prompts, not args.as_written, [args.seed] * len(prompts), not args.files)
+    editing = args.command == "edit"  # what its prompt leaves open is as the clip shows it
+    how = not (args.as_written or editing)
+    texts = readings(prompts, how, [args.seed] * len(prompts), not args.files)
     require(*texts, ". ".join(texts))
     print(*(f"expanded: {text}\n" for text in texts if text not in prompts), sep="", end="")
     given = [args.given] if args.command == "fill" else []
     words = [*args.files, *given, prompts if rolls else prompts[0]]
-    options["expand"] = texts
-    save(args, watched(getattr(sora, args.command), args, *words, **options), began)
+    options["expand"] = not args.as_written if editing else texts
+    video = watched(getattr(sora, args.command), args, *words, **options)
+    if editing and video.provenance.get("expand"):
+        print(f"read as: {video.provenance['expand']}")
+    save(args, video, began)
 
 
 def prompts_of(args: argparse.Namespace) -> list[str]:

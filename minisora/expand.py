@@ -21,6 +21,7 @@ from minisora.world.captions import CAMERAS, GROUNDS, NOUNS, SIZES, SKIES, VERBS
 from minisora.world.scenes import COLORS, MOTIONS
 
 ABLE = MOTIONS | dict.fromkeys(TRAILS, MOTIONS["trail"])  # motion: the shapes that can do it
+LOOKS = ("shape", "color", "size")
 SLIDES = frozenset({"slides left", "slides right"})
 
 
@@ -211,6 +212,37 @@ def fits(motions, shapes) -> frozenset[str]:
 def related(draft: Draft) -> bool:
     """Say whether a draft circles another thing or passes behind it."""
     return draft.left["motion"] <= PARTNER
+
+
+def amend(seen: Scene, asked: Scene) -> Scene:
+    """Return a scene changed as asked: what `asked` leaves None stays, what cannot be is left open.
+
+    Each object that is asked for changes the one that is most like it.
+    """
+    things, free = list(seen.objects), set(range(len(seen.objects)))
+    if len(asked.objects) > len(things) or any(t.partner is not None for t in asked.objects):
+        things = list(asked.objects)
+    else:
+        for thing in asked.objects:
+            named = {n: v for n in LOOKS if (v := getattr(thing, n)) is not None}
+            like = {i: sum(getattr(things[i], n) == v for n, v in named.items()) for i in free}
+            free.remove(i := max(sorted(free), key=like.get))
+            if thing.motion:
+                named |= dict(motion=thing.motion, way=thing.way, partner=None)
+            new = replace(things[i], **named)
+            able = not (new.motion and new.shape) or new.shape in MOTIONS[new.motion]
+            things[i] = new if able else replace(new, motion=None, partner=None)
+    camera = Camera(asked.camera.motion or seen.camera.motion)
+    return Scene(tuple(things), camera, asked.ground or seen.ground, asked.sky or seen.sky)
+
+
+def retell(seen: list[Scene], prompts: list[str]) -> list[str]:
+    """Say what is seen, changed as a prompt for each asks; what that cannot be is a warning."""
+    asked = [Expansion(prompt) for prompt in prompts]
+    for note in (note for one in asked for note in one.notes):
+        warnings.warn(note, stacklevel=4)
+    texts = [tell(amend(old, new.scene)) for old, new in zip(seen, asked, strict=True)]
+    return [text or prompt for text, prompt in zip(texts, prompts, strict=True)]
 
 
 def tell(scene: Scene) -> str:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minisora.codecs import DEFAULT_FPS
-from minisora.expand import readings
+from minisora.expand import readings, retell
 from minisora.gaps import GROUP, KEPT, WINDOW, chosen, fill_frames, head, lay, tail
 from minisora.inputs import LONGEST, Source, bring
 from minisora.sampler import draw_seed
@@ -177,14 +177,15 @@ def edit(sora: Sora, video: Source, prompt: str, strength: float = 0.6, **option
     """Change what a clip shows and keep how it moves: noise it part of the way and walk back.
 
     SDEdit (Meng et al. 2022, arXiv 2108.01073): at τ = strength details have drowned but not the
-    layout, and the prompt decides what they become.
+    layout, and the prompt decides what they become. It need name only what changes: it amends what
+    the captioner says of the clip.
 
     Args:
         sora: the model.
         video: a clip or a picture.
         prompt: what is to be seen instead.
         strength: from 0, nothing changes, to 1, nothing is kept.
-        options: as in `animate`.
+        options: as in `animate`; with expand=False the model reads the prompt alone.
 
     Raises:
         ValueError: the clip cannot be read, or the strength or an option does not fit.
@@ -192,6 +193,9 @@ def edit(sora: Sora, video: Source, prompt: str, strength: float = 0.6, **option
     if not (isinstance(strength, int | float | np.number) and 0 <= strength <= 1):
         raise ValueError(f"strength is a number from 0 (nothing changes) to 1, not {strength!r}")
     (clip,) = take(sora, [video], options)
+    if options.get("expand", True) is True:
+        sora.vet(prompt)
+        options["expand"] = retold(sora, clip.frames[None], [prompt])
     more = -(len(clip) - 1) % GROUP  # to fill the last group
     frames = np.concatenate([clip.frames, *[clip.frames[-1:]] * more])
     row = frames, np.full(len(frames), False)
@@ -200,6 +204,17 @@ def edit(sora: Sora, video: Source, prompt: str, strength: float = 0.6, **option
         return [made[: len(clip)]]
 
     return finish(sora, "edit", [clip], row, prompt, options, join, strength=float(strength))
+
+
+def retold(sora: Sora, frames: np.ndarray, prompts: list[str]) -> list[str]:
+    """Say what clips `b t h w c` show, but for what a prompt for each of them names."""
+    try:
+        captioner = sora.captioner
+    except ValueError:  # there is none for this VAE
+        return readings(prompts, True, [0] * len(prompts), fill=False)
+    frames = frames[:, : min(SPAN, frames.shape[1] - (frames.shape[1] - 1) % GROUP)]
+    seen = captioner.write(sora.encode(frames))
+    return retell([caption.scene for caption in seen], prompts)
 
 
 def long(sora: Sora, prompts: str | list[str], seconds: float = 60, **options) -> Video:
@@ -226,8 +241,8 @@ def long(sora: Sora, prompts: str | list[str], seconds: float = 60, **options) -
     size = dict(width=options.pop("width", 64), height=options.pop("height", 64))
     sora.check_size(**size, frames=frames, at_once=SPAN)
     row = lay(np.zeros((0, size["height"], size["width"], 3), np.uint8), frames)
-    about = dict(shots=shots, seconds=float(seconds), **size)
-    return finish(sora, "long", [], row, shots, options, **about)
+    size |= dict(shots=shots, seconds=float(seconds))
+    return finish(sora, "long", [], row, shots, options, **size)
 
 
 # ---- what they share ----
@@ -276,12 +291,8 @@ def finish(
     texts = readings(shots, settings.pop("expand", False), [seed] * len(shots), fill=not clips)
     sora.vet(*texts, ". ".join(texts))  # an expansion is a prompt too
     count, more = 1 + (len(frames) - 1) // GROUP, dict(on_step=on_step, **settings)
-
-    def prompts(i: int) -> list[str]:
-        return [texts[i * len(shots) // count]]
-
-    begin = about.get("strength", 1.0)
-    made = fill_frames(sora, frames[None], given, prompts, seed, begin, **more)[0]
+    begin, text = about.get("strength", 1.0), lambda i: [texts[i * len(shots) // count]]
+    made = fill_frames(sora, frames[None], given, text, seed, begin, **more)[0]
     inputs = [clip.provenance for clip in clips]
     read = None if texts == shots else texts if isinstance(prompt, list) else texts[0]
     about = dict(operation=operation, inputs=inputs, expand=read, policy=vetted, **about)

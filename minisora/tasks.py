@@ -28,7 +28,7 @@ from minisora.device import fast_dtype
 from minisora.evaluate import BATCH, learnt, object_mask, wilson
 from minisora.gaps import fill_frames
 from minisora.judge import Judge, right
-from minisora.prompting import DEFAULTS
+from minisora.prompting import DEFAULTS, retold
 from minisora.sora import Sora
 from minisora.vae import psnr
 from minisora.video import frames_to_tensor
@@ -126,7 +126,8 @@ def editing(trial: Trial, scenes: list[Scene]) -> Hits:
     """Change the ground, the sky, the colour or the shape, and name nothing else."""
     kinds, wanted, prompts = zip(*map(change, scenes), strict=True)
     x, film = trial.film(scenes, 17), trial.vae(trial.film(wanted, 17))
-    made = trial.make(x, np.arange(17) < 0, [*prompts], begin=STRENGTH)
+    texts = retold(trial.sora, x, [*prompts])
+    made = trial.make(x, np.arange(17) < 0, texts, begin=STRENGTH)
     masks = torch.stack([object_mask(scene, *x.shape[1:4]) for scene in scenes])
 
     def there(y: np.ndarray) -> Tensor:

@@ -282,7 +282,7 @@ def test_a_command_for_each_way_of_prompting(weights, brought, tmp_path, capsys,
 def test_of_a_clip_no_more_is_said_than_the_user_says(weights, brought, tmp_path, capsys):
     words = ["edit", brought / "a.mp4", "make it a donut", *QUICK, "--weights", weights]
     main([*map(str, words), "-o", str(tmp_path / "a.gif")])
-    assert "expanded: a ring\n" in capsys.readouterr().out
+    assert "read as: a ring\n" in capsys.readouterr().out
     words = ["long", "an orb hops", "an orb twirls", "--seconds", "1", *QUICK, "--size", "16x16"]
     main([*words, "--weights", str(weights), "-o", str(tmp_path / "b.gif")])
     one, two = Video.load(tmp_path / "b.gif").provenance["expand"]

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from minisora import prompting, world
+from minisora.expand import Expansion, retell
 from minisora.video import Video
 
 PROMPT = "a red sphere bounces"
@@ -117,6 +118,27 @@ def test_edit(sora):
     assert len(sora.edit(clip.image, PROMPT, **FAST)) == 1
     made = sora.generate(PROMPT, width=48, height=32, frames=9, **FAST)
     close(sora.edit(clip.frames[:9], PROMPT, 1, **FAST), made)  # nothing of it is kept
+
+
+def test_an_edit_names_only_what_changes(sora):
+    seen = Expansion("a red cube spins on grass, the camera rises").scene
+    told = retell(
+        [seen] * 5, ["on snow", "a blue ball", "bounces", "a small cone", "zoom in at night"]
+    )
+    assert told == [
+        "a red cube spins on snow, the camera rises",
+        "a blue sphere spins on grass, the camera rises",
+        "a red cube bounces on grass, the camera rises",
+        "a small red cone spins on grass, the camera rises",
+        "a red cube spins on grass at night, the camera zooms in",
+    ]
+    pair = Expansion("a red cube spins and a blue ring rolls right").scene
+    assert "red cube spins and a green ring" in retell([pair], ["the ring is green"])[0]
+    lost = retell([Expansion("a ring stands still").scene], ["a ball that rolls away"])
+    assert lost == ["a sphere rolls away"]
+    edited = sora.edit(film(9), "on snow", **FAST)
+    assert "snow" in edited.provenance.get("expand", "on snow")
+    assert "expand" not in sora.edit(film(9), "on snow", expand=False, **FAST).provenance
 
 
 def test_long(sora, monkeypatch):
