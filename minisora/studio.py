@@ -88,6 +88,7 @@ class Studio(w.VBox):
             "steps": w.IntSlider(25, 1, 60),
             "guidance": w.FloatSlider(3, min=1, max=10, step=0.5, readout_format=".1f"),
             "solver": w.Dropdown(options=[(name, name) for name in SOLVERS]),
+            "expand": w.Checkbox(True, description="expand the prompt", indent=False),
             "seed": w.BoundedIntText(0, 0, 2**31 - 1, layout=w.Layout(width="256px")),
             "negative": w.Text(placeholder="what is not wanted", layout=w.Layout(width="270px")),
         }
@@ -159,6 +160,7 @@ class Studio(w.VBox):
         self.play(video)
         self.prompt.value = video.caption
         about = {"negative": "", **video.provenance, "size": (video.width, video.height)}
+        about["expand"] = bool(about.get("expand"))
         for name, knob in self.knobs.items():
             value = about.get(name, knob.value)
             if isinstance(knob, w.Dropdown) and value not in dict(knob.options).values():
@@ -193,9 +195,11 @@ class Studio(w.VBox):
         self.began, self.bar.value = time.monotonic(), 0
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
-            self.keep(self.sora.generate(**settings, on_step=self.watch))
-        done = f"made in {time.monotonic() - self.began:.1f} seconds"
-        return "; ".join([done, *(str(warning.message) for warning in told)])
+            self.keep(video := self.sora.generate(**settings, on_step=self.watch))
+        done = [f"made in {time.monotonic() - self.began:.1f} seconds"]
+        if video.provenance.get("expand"):
+            done.append(f"read as: {video.provenance['expand']}")
+        return "; ".join([*done, *(str(warning.message) for warning in told)])
 
     def watch(self, step: Step) -> None:
         """Show how far the sampler is and what it imagines: a frame a step, so that it plays."""

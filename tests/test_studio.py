@@ -91,7 +91,7 @@ def test_whatever_else_goes_wrong_is_one_red_line(studio, monkeypatch):
 
 
 def test_a_long_prompt_is_made_with_a_warning(studio):
-    studio.prompt.value = "a red ball and " * 30
+    studio.prompt.value, studio.knobs["expand"].value = "a red ball and " * 30, False
     studio.maker.click()
     assert "cut off" in done(studio).line.value and len(studio.made) == 1
 
@@ -102,9 +102,17 @@ def test_again_brings_everything_back_and_another_take_is_the_next_seed(sora):
     studio = Studio(sora, [first, sora.generate("a ball", **options)])
     studio.gallery.children[1].children[1].click()  # the newest is first
     assert studio.shown is first
-    assert studio.settings() == {"prompt": "a ring", "negative": "a cone", **options}
+    about = {"prompt": "a ring", "negative": "a cone", "expand": False}
+    assert studio.settings() == {**about, **options}
     studio.retaker.click()
     assert done(studio).made[-1].provenance == {**first.provenance, "seed": 42}
+
+
+def test_a_short_prompt_is_expanded_and_the_reading_shown(studio):
+    studio.prompt.value = "a crimson donut"
+    studio.maker.click()
+    read = done(studio).made[-1].provenance["expand"]
+    assert "red ring" in read and f"read as: {read}" in studio.line.value
 
 
 def test_saving_says_where_or_why_not(studio, tmp_path):
