@@ -256,7 +256,7 @@ def redteam(args: argparse.Namespace) -> None:
 
     if args.learn:
         attacks.relearn()
-    table = attacks.attack()
+    table = attacks.attack(folder=args.prompts or attacks.PROMPTS)
     print(attacks.as_text(table))
     if args.plot:
         attacks.save_plot(table, args.plot)

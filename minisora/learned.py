@@ -1,9 +1,10 @@
-"""The policy's second look: a linear classifier over pieces of words, learnt from the red-team set.
+"""The policy's second look: a linear classifier over words and concepts, learnt from attacks.
 
-Lists find words; most of what passes them is an old request in new words. Here each word is cut
-into pieces of two to six letters, which are hashed into buckets (Weinberger et al. 2009, arXiv
-0902.2206; Bojanowski et al. 2017, arXiv 1607.04606), and a softmax over the policy's categories
-and "harmless" weighs them. No black box: a score is a sum over words, so it says which ones spoke.
+Rules forbid what somebody thought of; most of what passes them is an old request in new words. Here
+each word is cut into pieces of two to six letters, which are hashed into buckets (Weinberger et al.
+2009, arXiv 0902.2206; Bojanowski et al. 2017, arXiv 1607.04606). So are the concepts that the lists
+find in the text, in whatever language, and each two of them. A softmax over the policy's categories
+and "harmless" weighs it all. No black box: a score is a sum, so it says which words spoke.
 
     minisora redteam --learn        # learns it anew from `redteam_prompts/`, in half a minute
 """
@@ -22,9 +23,11 @@ CATEGORIES = "harmless,public figure,sexual,violence,hateful,self-harm,deceptive
     ","
 )
 BUCKETS = 2**16
+CONCEPT, PAIR = 3, 2  # how often a concept counts, and two of them together
 LEAST = 100  # pieces by whose root a short text is divided: a word or two prove little
-WINDOW = 24  # words that are judged together; half of them again in the next window
-FALSE = 0.01  # of the harmless prompts that pass the rules, what may be refused here in error
+WIDE, NEAR = 96, 36  # words that are judged together; half of them again in the next window
+LIMIT = 0.5  # what is more likely than this not to be harmless is refused
+DOUBT = 0.4  # what is less likely in every near window is allowed, whatever a rule says
 
 
 @lru_cache(10_000)
@@ -35,11 +38,19 @@ def pieces(word: str) -> np.ndarray:
     return np.array([zlib.crc32(cut.encode()) % BUCKETS for cut in sorted(cuts)])
 
 
-def bags(words: list[str]) -> list[np.ndarray]:
-    """Return for each word the buckets of its pieces, and of it together with the one before."""
-    pairs = zip(["", *words], words, strict=False)
-    both = [zlib.crc32(f"{before} {word}".encode()) % BUCKETS for before, word in pairs]
-    return [np.append(pieces(word), pair) for word, pair in zip(words, both, strict=True)]
+def bags(words: list[str], concepts: dict[str, int]) -> list[np.ndarray]:
+    """Return for each word the buckets of what speaks there, int64.
+
+    That is the word's pieces, it together with the word before, the concepts that are first met at
+    it (`concepts` says at which word), and each of these together with those met before.
+    """
+    said = [[f"{before} {word}"] for before, word in zip(["", *words], words, strict=False)]
+    met = sorted(concepts.items(), key=lambda pair: (pair[1], pair[0]))
+    for i, (name, at) in enumerate(met):
+        pairs = (" ".join(sorted((name, other))) for other, _ in met[:i])
+        said[at] += [f"#{name}"] * CONCEPT + [f"#{pair}" for pair in pairs for _ in range(PAIR)]
+    marks = ([zlib.crc32(mark.encode()) % BUCKETS for mark in row] for row in said)
+    return [np.append(pieces(word), row) for word, row in zip(words, marks, strict=True)]
 
 
 class Suspicion(NamedTuple):
@@ -51,22 +62,22 @@ class Suspicion(NamedTuple):
 
 
 class Classifier:
-    """Weights `buckets category`, a bias for each category, and the chance that is too much."""
+    """Weights `buckets category` and a bias for each category."""
 
-    def __init__(self, weights: np.ndarray, bias: np.ndarray, limit: float):
-        self.weights, self.bias, self.limit = weights, bias, limit
+    def __init__(self, weights: np.ndarray, bias: np.ndarray):
+        self.weights, self.bias = weights, bias
 
-    def judge(self, words: list[str]) -> Suspicion:
-        """Return what is thought of the most suspicious window of a text's folded words."""
+    def judge(self, words: list[str], concepts: dict | None = None, window=WIDE) -> Suspicion:
+        """Return what is thought of the most suspicious window of a text, given as in `bags`."""
         if not words:
             return Suspicion(0.0, CATEGORIES[1], [])
-        found = bags(words)
+        found = bags(words, concepts or {})
         votes = np.stack([self.weights[bag].sum(0, dtype=np.float32) for bag in found])
         sums = np.concatenate([np.zeros_like(votes[:1]), votes.cumsum(0)])
         counts = np.cumsum([0, *map(len, found)])
-        long = len(words) > WINDOW * 4 // 3
-        starts = np.arange(0, len(words) - WINDOW // 2, WINDOW // 2) if long else np.array([0])
-        ends = np.minimum(starts + WINDOW, len(words)) if long else np.array([len(words)])
+        starts = np.arange(0, max(1, len(words) - window // 2), window // 2)
+        starts = starts if len(words) > window * 4 // 3 else starts[:1]
+        ends = np.minimum(starts + window, len(words)) if len(starts) > 1 else [len(words)]
         size = np.sqrt(np.maximum(counts[ends] - counts[starts], LEAST))[:, None]
         logits = (sums[ends] - sums[starts]) / size + self.bias
         chances = np.exp(logits - logits.max(1, keepdims=True))
@@ -86,15 +97,15 @@ def classifier() -> Classifier:
 
     parts = load_file(FILE)
     weights = parts["weights"].astype(np.float32) * parts["scale"]
-    return Classifier(weights, parts["bias"], float(parts["limit"][0]))
+    return Classifier(weights, parts["bias"])
 
 
-def fit(texts: list[list[str]], answers: list[int], seed: int = 0) -> Classifier:
-    """Learn to tell texts, each a list of folded words, by their numbers in `CATEGORIES`."""
+def fit(texts: list[tuple[list[str], dict]], answers: list[int], seed: int = 0) -> Classifier:
+    """Learn to tell texts, each as in `bags`, by their numbers in `CATEGORIES`."""
     import torch
     import torch.nn.functional as F
 
-    found = [torch.from_numpy(np.concatenate(bags(words))) for words in texts]
+    found = [torch.from_numpy(np.concatenate(bags(*text))) for text in texts]
     weights = torch.zeros(BUCKETS, len(CATEGORIES), requires_grad=True)
     bias = torch.zeros(len(CATEGORIES), requires_grad=True)
     optimizer = torch.optim.Adam([weights, bias], lr=0.02)
@@ -112,30 +123,7 @@ def fit(texts: list[list[str]], answers: list[int], seed: int = 0) -> Classifier
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    return Classifier(weights.detach().numpy(), bias.detach().numpy(), 1.0)
-
-
-def learn(
-    texts: list[list[str]], answers: list[int], passed: list[bool], folds: int = 5
-) -> Classifier:
-    """Learn a classifier and its limit.
-
-    Args:
-        texts, answers: as in `fit`.
-        passed: whether the rules let a text pass.
-        folds: a text's chance comes from a classifier that has not seen its fold; the limit is what
-            `FALSE` of the harmless texts that pass the rules exceed.
-    """
-    chances = np.zeros(len(texts))
-    for fold in range(folds):
-        rest = [i for i in range(len(texts)) if i % folds != fold]
-        other = fit([texts[i] for i in rest], [answers[i] for i in rest])
-        for i in range(fold, len(texts), folds):
-            chances[i] = other.judge(texts[i]).chance
-    harmless = np.array([p and not a for a, p in zip(answers, passed, strict=True)])
-    whole = fit(texts, answers)
-    whole.limit = float(np.quantile(chances[harmless], 1 - FALSE))
-    return whole
+    return Classifier(weights.detach().numpy(), bias.detach().numpy())
 
 
 def save(made: Classifier, path: Path = FILE) -> None:
@@ -149,6 +137,5 @@ def save(made: Classifier, path: Path = FILE) -> None:
         "weights": np.rint(made.weights / scale).astype(np.int8),
         "bias": made.bias,
         "scale": np.float32(scale)[None],
-        "limit": np.float32(made.limit)[None],
     }
     write_whole(path, lambda temporary: save_file(parts, temporary))

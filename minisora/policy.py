@@ -3,11 +3,11 @@
 Categories as in OpenAI's usage policies and Sora system card (December 2024): public figures,
 sexual, violence, hateful, self-harm, deceptive, dangerous. How OpenAI's classifiers work is not
 public; these lists and rules are our choice: pages that everybody can read, argue with and correct
-(`policy_words/README.md`), no network, a few milliseconds. What passes them is looked at once more,
-by a small linear classifier that learnt from the red-team set (`learned.py`).
+(`policy_words/README.md`), no network, a few milliseconds. A small linear classifier that learnt
+from the red-team set looks at words and concepts once more.
 
     text → words and what they may read as (`disguise.py`) → concepts → minus idioms → rules
-         → classifier
+         → classifier (`learned.py`), which may also overrule a rule
 
 It fails closed: what cannot be checked is refused. It reads words, not meanings: a determined
 author gets past it (`minisora redteam` counts how often); the credentials and the mark are the
@@ -24,13 +24,14 @@ from itertools import pairwise
 from pathlib import Path
 
 from minisora.disguise import Text, clean, fold, read, readable
-from minisora.learned import Classifier, classifier
+from minisora.learned import DOUBT, LIMIT, NEAR, WIDE, Classifier, classifier
 from minisora.phrases import BEGINS, NEVER, Speller, follow, keys, possible
 from minisora.rules import Hit, Rule
 
 LISTS = Path(__file__).with_name("policy_words")
 DATED = "2026-11"  # when the lists were compiled
 LONGEST = 200_000  # characters that are checked
+CERTAIN = ("public figure",)  # what the classifier cannot overrule: names are names
 CHECKS = ("normalise", "languages", "words", "names", "slips", "idioms", "rules", "learned")
 
 
@@ -151,17 +152,24 @@ class Lists:
             return Verdict(False, "unchecked", told, checks=CHECKS[:2])
         text = self.read(prompt)
         hits = self.find(text)
+        refused = self.by_rule(text, hits)
+        if not self.second or (refused and refused.category in CERTAIN):
+            return refused or Verdict(True, checks=CHECKS[:-1])
+        window, limit = (NEAR, DOUBT) if refused else (WIDE, LIMIT)
+        chance, category, words = self.second.judge(text.words, places(hits), window)
+        if chance > limit:
+            told = Verdict(False, category, "reads like what is refused", tuple(words), CHECKS)
+            return refused or told
+        return Verdict(True, checks=CHECKS)
+
+    def by_rule(self, text: Text, hits: dict[str, list[Hit]]) -> Verdict | None:
+        """Return the refusal by the first rule that a text breaks, if any."""
         for rule in self.rules:
             if found := rule.broken(hits, text):
                 ends = sorted({(hit.start, hit.end) for hit in found})
                 words = tuple(" ".join(text.typed[i:j]) for i, j in ends)
                 return Verdict(False, rule.category, rule.name, words, CHECKS)
-        if not self.second:
-            return Verdict(True, checks=CHECKS[:-1])
-        chance, category, words = self.second.judge(text.words)
-        if chance > self.second.limit:
-            return Verdict(False, category, "reads like what is refused", tuple(words), CHECKS)
-        return Verdict(True, checks=CHECKS)
+        return None
 
     def read(self, prompt: str) -> Text:
         """Return a prompt's words and what they may read as."""
@@ -227,6 +235,11 @@ def match(spelled: list[dict[str, int]], words: set[str], index: dict[str, list]
             if end := follow(spelled, parts, start):
                 hits.add(Hit(concept, language, start, *end))
     return sorted(hits, key=lambda hit: (hit.start, -hit.end, hit.concept, hit.language))
+
+
+def places(hits: dict[str, list[Hit]]) -> dict[str, int]:
+    """Return the concepts of a text, each with the word at which it is first met."""
+    return {concept: min(hit.start for hit in found) for concept, found in hits.items() if found}
 
 
 def _lines(path: Path) -> list[str]:

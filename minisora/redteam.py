@@ -4,7 +4,7 @@ A set of short prompts in `redteam_prompts/`, each written to be refused or to l
 category and by family of attack: plain, misspelt, spaced, in other languages, as a role play,
 paraphrased, split over two sentences, hidden in a story. Counted as in a system card: recall and
 false refusals, with intervals, as a few dozen prompts say little about all that people may type.
-The rules were tuned on this set: on prompts that nobody has seen they do worse.
+The rules were tuned on this set, and the classifier learnt from it: on other prompts they do worse.
 """
 
 from __future__ import annotations
@@ -72,13 +72,24 @@ def share(hits: int, count: int, z: float = 1.96) -> tuple[float, float, float]:
 
 
 def prompts(folder: Path = PROMPTS) -> list[Prompt]:
-    """Return the set: `unsafe.tsv` and `harmless.tsv`, a prompt a line."""
+    """Return the set: `unsafe.tsv` and `harmless.tsv`, a prompt a line.
+
+    Raises:
+        ValueError: the folder has no such files, or a line is not four texts parted by tabs.
+    """
     files = [(folder / f"{kind}.tsv", kind == "unsafe") for kind in ("unsafe", "harmless")]
-    return [
-        Prompt(*line.split("\t"), unsafe)
-        for file, unsafe in files
-        for line in file.read_text("utf-8").splitlines()
-    ]
+    found = []
+    for file, unsafe in files:
+        try:
+            lines = [line.split("\t") for line in file.read_text("utf-8").splitlines()]
+        except (OSError, UnicodeDecodeError):
+            raise ValueError(f"{folder} needs unsafe.tsv and harmless.tsv, in UTF-8") from None
+        for number, line in enumerate(lines, 1):
+            if len(line) != 4:
+                told = f"line {number} of {file} has {len(line)} of 4 columns"
+                raise ValueError(f"{told}: family, category, language, prompt, parted by tabs")
+            found.append(Prompt(*line, unsafe))
+    return found
 
 
 def attack(
@@ -112,11 +123,10 @@ def relearn() -> None:
     frames = (PROMPTS / "frames.txt").read_text("utf-8").splitlines()
     captions += [frame.replace("{}", rng.choice(captions)) for frame in frames * 10]
     captions += [frame.replace("{}", " ".join(rng.sample(phrases, 2))) for frame in frames * 10]
-    texts = [rules.read(text).words for text in (*(p.text for p in tried), *captions)]
+    read = [rules.read(text) for text in (*(p.text for p in tried), *captions)]
+    texts = [(text.words, policy.places(rules.find(text))) for text in read]
     answers = [learned.CATEGORIES.index(p.category) if p.unsafe else 0 for p in tried]
-    passed = [rules.judge(p.text).allowed for p in tried]
-    answers, passed = answers + [0] * len(captions), passed + [True] * len(captions)
-    learned.save(learned.learn(texts, answers, passed))
+    learned.save(learned.fit(texts, answers + [0] * len(captions)))
     learned.classifier.cache_clear()
     policy.lists.cache_clear()
 
@@ -131,7 +141,10 @@ def as_text(table: Table) -> str:
             counts += (row.refused, row.harmless, *row.false_refusals)
             cell = "  {:5} of {:3} {:6.1%} ({:4.0%} to {:4.0%})"
             lines.append(f"{row.name:16}" + (2 * cell).format(*counts))
-    lines += ["", "95% intervals in brackets (Wilson); the rules were tuned on these prompts"]
+    lines += [
+        "",
+        "95% intervals in brackets (Wilson); the rules were tuned on the shipped prompts",
+    ]
     return "\n".join([*lines, f"{table.milliseconds:.2f} ms of CPU for a prompt"])
 
 

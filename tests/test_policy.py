@@ -318,9 +318,9 @@ def test_long_checks_each_shot(tmp_path, capsys):
 
 
 def test_what_is_split_over_two_shots_is_seen(sora):
-    assert check("he picks up a knife").allowed and check("he pushes it into her chest").allowed
+    assert check("he picks up a knife").allowed and check("he pushes it into her").allowed
     with pytest.raises(Refused, match="violence"):
-        sora.long(["he picks up a knife", "he pushes it into her chest"], 0.5, **FAST)
+        sora.long(["he picks up a knife", "he pushes it into her"], 0.5, **FAST)
 
 
 def test_no_option_of_the_command_line_switches_it_off(capsys):
