@@ -24,6 +24,7 @@ weights: .venv/ready  ## train the shipped weights again, from nothing
 	$(BIN)/minisora train vae --preset cpu --out minisora/weights
 	$(BIN)/minisora train dit --preset cpu --out minisora/weights
 	$(BIN)/minisora train dit --preset polish --seed 1 --out minisora/weights
+	$(BIN)/minisora train dit --preset finish --seed 2 --out minisora/weights
 	$(BIN)/minisora train judge --preset cpu --out minisora/weights
 	$(BIN)/minisora train captioner --preset cpu --out minisora/weights
 

@@ -104,8 +104,10 @@ def build_parser() -> argparse.ArgumentParser:
     train.set_defaults(run=do.learn)
     train.add_argument("model", choices=("vae", "dit", "judge", "captioner"))
     about = "smoke: seconds; cpu: two cores, minutes; gpu: one card"
-    about += "; polish: go on from the finished transformer in --out"
-    train.add_argument("--preset", choices=(*PRESETS, "polish"), default="cpu", help=about)
+    about += "; polish, then finish: go on from the finished transformer in --out"
+    train.add_argument(
+        "--preset", choices=(*PRESETS, "polish", "finish"), default="cpu", help=about
+    )
     train.add_argument("--seed", type=seed, default=0)
     train.add_argument("--out", type=Path, metavar="DIR", help="where the weights go (weights)")
     train.add_argument("--restart", action="store_true", help="forget an interrupted training")
@@ -185,6 +187,8 @@ def add_measuring(commands) -> None:
     attack.set_defaults(run=do.redteam)
     told = "first learn the policy's second look anew from the set (half a minute)"
     attack.add_argument("--learn", action="store_true", help=told)
+    told = "attack with your own prompts: a folder with unsafe.tsv and harmless.tsv"
+    attack.add_argument("--prompts", type=Path, metavar="DIR", help=told)
     told = "also draw it, as png, svg or pdf"
     attack.add_argument("--plot", type=Path, metavar="FILE", help=told)
 

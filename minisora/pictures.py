@@ -24,7 +24,7 @@ HERO = (  # the moving picture at the top of the README, row by row
     "a cyan sphere rolls towards the camera on sand by day",
     "a white cube slides left on snow at sunset, the camera rises",
 )
-EDITS = "on snow", "at sunset"
+EDITS = "on snow", "at night"
 GIVEN = (0, 90, 255)  # the colour of the frame around what is given
 
 

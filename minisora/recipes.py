@@ -43,7 +43,7 @@ def run(
 
     Args:
         kind: "vae", "dit", "judge" or "captioner"; all others need the first's weights in `out`.
-        preset: "smoke", "cpu" or "gpu"; "polish" goes on from what is finished in `out`.
+        preset: "smoke", "cpu" or "gpu"; "polish" and "finish" go on from what is in `out`.
         seed: of weights and draws.
         out: the folder, made if missing.
         device: see `pick_device`.
