@@ -74,7 +74,7 @@ PRESETS = {
     "dit": {
         "smoke": Preset(DiTConfig(width=64, depth=3, heads=4), _TINY, 4, 20, 8, 10, warmup=5),
         "cpu": Preset(DiTConfig(), _CLIPS, 32, 9000, 128, 300, **_LONG),
-        "polish": Preset(DiTConfig(), _CLIPS, 32, 4000, 128, 300, **_POLISH),
+        "polish": Preset(DiTConfig(), _CLIPS, 32, 4000, 128, 400, **_POLISH),
         "finish": Preset(DiTConfig(), _CLIPS, 32, 6000, 128, 300, **_POLISH),
         "speedrun": Preset(DiTConfig(), (Size(6000),), 32, 1200, 64, 200, **_LONG),
         "gpu": Preset(_WIDE, _CLIPS, 128, 20000, 256, 500, **_LONG),
