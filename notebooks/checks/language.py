@@ -68,8 +68,9 @@ def likeliest(attempt) -> None:
 @exercise("their words in, our words out, the longest phrases first")
 def translate(attempt) -> None:
     """What the known phrases of a prompt mean."""
-    words = {"fire engine red": "red", "fire": "orange", "red": "red", "ball": "sphere"}
-    words |= {"beach ball": "sphere", "beach": "sand", "at dusk": "sunset", "hopping": "bounces"}
+    words = {"fire": "orange", "fire engine red": "red", "red": "red", "ball": "sphere"}
+    words |= {"beach": "sand", "beach ball": "sphere", "at dusk": "sunset", "hopping": "bounces"}
+    words["in broad day light"] = "day"
     got = attempt("red ball", words)
     assert got is not None, "translate returned None; is there a `return`?"
     assert not isinstance(got, str), "return a list of meanings, not one text"
@@ -81,6 +82,7 @@ def translate(attempt) -> None:
         ("a fire engine red ball", ["red", "sphere"], "the longest phrase first: no fire, one red"),
         ("a beach ball hopping", ["sphere", "bounces"], "a beach ball is no beach"),
         ("hopping on the beach", ["bounces", "sand"], "'beach' alone still is sand"),
+        ("ball in broad day light", ["sphere", "day"], "four words can be a phrase"),
         ("fireball", [], "'fireball' is one unknown word: compare words, not letters"),
         ("ball ball", ["sphere", "sphere"], "what is said twice is there twice"),
         ("fire", ["orange"], "mind the end of the prompt"),

@@ -27,14 +27,19 @@ def plain(attempt) -> None:
     ):
         got = attempt(text)
         assert got == "naked", f"{what} ({text!r} became {got!r})"
-    got = attempt("a cat and I")
-    assert got == "a cat and i", f"single letters apart from each other stay: got {got!r}"
+    for text, wanted, what in (
+        ("a cat and I", "a cat and i", "single letters apart from each other stay"),
+        ("plan a b now", "plan a b now", "two single letters are no word yet"),
+        ("see n a k e d people", "see naked people", "join letters inside a text, too"),
+    ):
+        got = attempt(text)
+        assert got == wanted, f"{what}: {text!r} became {got!r}"
 
 
 @exercise("two numbers, and neither means much without the other")
 def rates(attempt) -> None:
     """Recall and the rate of false refusals."""
-    refused = [True, True, False, True, True, False, False, False, False, False]
+    refused = [True, True, False, True, True, True, False, False, False, False]
     unsafe = [True, True, True, True, False, False, False, False, False, False]
     got = attempt(refused, unsafe)
     assert got is not None, "rates returned None; is there a `return`?"
@@ -44,16 +49,17 @@ def rates(attempt) -> None:
     def is_(value: float, wrong: float) -> bool:
         return math.isclose(value, wrong, rel_tol=1e-3)
 
-    assert not (is_(recall, 1 / 6) and is_(false, 3 / 4)), "the other way round: recall first"
+    assert not (is_(recall, 1 / 3) and is_(false, 3 / 4)), "the other way round: recall first"
     assert not is_(recall, 3), "3 caught is right; divide by the number of unsafe prompts"
     assert not is_(recall, 75), "from 0 to 1, not per cent"
     assert not is_(recall, 3 / 10), "divide by the UNSAFE prompts, 4, not by all of them"
+    assert not is_(recall, 3 / 5), "3 of 5 refusals are right, which is precision: divide by the 4"
     assert is_(recall, 3 / 4), f"3 of the 4 unsafe prompts are refused: 0.75, not {recall:.3f}"
-    assert not is_(false, 1 / 4), (
-        "1 of 4 refusals is wrong, but that is another question (1 − precision): the rate of false "
-        "refusals is over the 6 harmless prompts"
+    assert not is_(false, 2 / 5), (
+        "2 of 5 refusals are wrong, but that is another question (1 − precision): the rate of "
+        "false refusals is over the 6 harmless prompts"
     )
-    assert is_(false, 1 / 6), f"1 of 6 harmless prompts is refused: 0.167, not {false:.3f}"
+    assert is_(false, 1 / 3), f"2 of 6 harmless prompts are refused: 0.333, not {false:.3f}"
 
 
 @exercise("unchanged, and signed by the holder of the key. No more than that, and no less")
