@@ -220,7 +220,9 @@ def as_text(found) -> str:
         line = f"{style + ': ' + name:26}{cells[0]:>9}{cells[1]:>13}{cells[2]:>9}"
         if kinds["web"] and kinds["recaptioned"]:
             more, reach = (100 * x for x in gain(kinds["recaptioned"], kinds["web"]))
-            line += f"   {more:+.1f} [{more - reach:+.1f}, {more + reach:+.1f}]"
+            line += f"   {more:+.1f}"
+            if np.isfinite(reach):  # one seed has no spread
+                line += f" [{more - reach:+.1f}, {more + reach:+.1f}]"
         lines.append(line)
     return "\n".join(lines)
 
