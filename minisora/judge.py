@@ -228,7 +228,8 @@ def train_judge(judge: Judge, vae: VAE, preset, seed: int = 0, progress: Path | 
     """Teach a judge to describe filmed clips, yielding a `Record` a step.
 
     They come from the cache of latents that the diffusion transformer learns from, decoded once
-    and mirrored half of the time. The score is the share of unseen clips of one object in which
+    and mirrored half of the time; to five of them comes one with a combination that is held out
+    from everything else. The score is the share of unseen clips of one object in which
     every attribute is right. The arguments are those of `train_dit`; the preset's sizes differ in
     nothing but their counts.
     """
@@ -237,6 +238,9 @@ def train_judge(judge: Judge, vae: VAE, preset, seed: int = 0, progress: Path | 
     from minisora.train import UNSEEN, loop
 
     filmed = buckets(vae, preset.sizes)
+    # a ruler has to know all that it measures: it alone learns what is held out, from other clips
+    rare = replace(preset.sizes[0], count=max(1, preset.sizes[0].count // 5))
+    filmed.append(bucket(vae, rare, UNSEEN, "heldout"))
     clips = [decoded(vae, b.latents) for b in filmed]
     scenes = [scene for b in filmed for scene in b.captions]
     truth, homes = labels(scenes), [(k, i) for k, c in enumerate(clips) for i in range(len(c))]

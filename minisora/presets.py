@@ -60,7 +60,7 @@ _POLISH = dict(muon_lr=0.012, decay=0.1, adam_lr=1e-3, cooldown=1.0, objects=2.0
 _POLISH |= dict(still=0.0, kept=(1,), onward=True)
 _TINY = (Size(24, height=32, width=32), Size(8, frames=33, height=32, width=48))
 # one judge scores all models
-_JUDGE = Preset(JudgeConfig(), (_FEWER[0], Size(6000)), 32, 4000, 800, 250, cooldown=1.0)
+_JUDGE = Preset(JudgeConfig(), _CLIPS[:1], 32, 9000, 800, 450, cooldown=1.0)
 # it is checked on the clips that the judge is checked on
 _CAPTIONER = Preset(CaptionerConfig(), _FEWER, 16, 7000, 800, 700, still=0.0, cooldown=1.0)
 _SMALL = CaptionerConfig(width=48, depth=1, text_depth=1, heads=2)
