@@ -27,6 +27,12 @@ def one_sided(given, length=4):
     return np.where(np.arange(len(given)) <= last, fade(given, length), 1.0)
 
 
+def one_gap(given, length=4):
+    made = np.flatnonzero(~given)
+    away_ = np.maximum(made.min() - np.arange(len(given)), np.arange(len(given)) - made.max())
+    return np.clip((away_ - 1) / length, 0, 1)
+
+
 RIGHT = {
     check.tau_of: lambda given, tau: tau * (~given).float(),
     check.fade_weights: fade,
@@ -44,6 +50,7 @@ WRONG = [
     (check.fade_weights, lambda g, n=4: np.clip(away(g) / n, 0, 1), "subtract 1"),
     (check.fade_weights, lambda g, n=4: (away(g) - 1) / n, "clip them"),
     (check.fade_weights, one_sided, "two sides"),
+    (check.fade_weights, one_gap, "TWO gaps"),
     (check.fade_weights, lambda g, n=4: 1 - fade(g, n), "turned round"),
     (check.fade_weights, lambda g, n=4: fade(g, 4), "fade=2"),
     (check.start_point, lambda z, e, s: s * z + (1 - s) * e, "turned round"),

@@ -58,6 +58,17 @@ def hash_first(pictures, note, signature, public):
     return "valid" if fits(note, signature, public) else "forged"
 
 
+def in_note(alike):
+    """A verdict that compares hashes in its own way."""
+
+    def attempt(pictures, note, signature, public):
+        want = hashlib.sha256(pictures).hexdigest().encode()
+        changed = "valid" if alike(want, note) else "changed"
+        return changed if fits(note, signature, public) else "forged"
+
+    return attempt
+
+
 RIGHT = {check.plain: plain, check.rates: rates, check.verdict: verdict}
 WRONG = [
     (check.plain, lambda text: joined(shown(text, "NFC").translate(TWINS)), "NFKC"),
@@ -72,6 +83,8 @@ WRONG = [
     (check.rates, lambda r, u: (0.6, 1 / 3), "precision"),
     (check.verdict, lambda p, n, s, k: "valid" if fits(n, s, k) else "forged", "were changed"),
     (check.verdict, lambda p, n, s, k: "valid" if hashed(p, n) else "changed", "new note"),
+    (check.verdict, in_note(lambda want, note: want[:8] == note[:8]), "all of them"),
+    (check.verdict, in_note(lambda want, note: want in note), "FIRST 64"),
     (check.verdict, hash_first, "signature comes first"),
 ]
 

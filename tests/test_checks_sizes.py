@@ -38,6 +38,18 @@ def waste(lengths):
     return RIGHT[check.waste](lengths)
 
 
+def by_length(lengths):
+    """Tokens named by their clip's length instead of its number."""
+    names = torch.tensor(lengths).repeat_interleave(torch.tensor(lengths))
+    return names[:, None] == names
+
+
+def shape_first(w, h, frames, buckets):
+    """The nearest shape, whether the clip can fill a bucket of it or not."""
+    least = min(shape(b, w, h) for b in buckets)
+    return bucket_of(w, h, frames, [b for b in buckets if shape(b, w, h) == least])
+
+
 WRONG = [
     (check.waste, lambda n: 1 - waste(n), "is used"),
     (check.waste, lambda n: waste(n) / (1 - waste(n)), "real tokens"),
@@ -48,6 +60,7 @@ WRONG = [
     (check.own_clip, lambda n: torch.eye(sum(n)).bool(), "only itself"),
     (check.own_clip, lambda n: owned(n).tril(), "causal"),
     (check.own_clip, lambda n: torch.ones(sum(n), sum(n)).bool(), "another clip"),
+    (check.own_clip, by_length, "of one length"),
     (check.bucket_of, lambda w, h, t, b: bucket_of(h, w, t, b), "width / height"),
     (
         check.bucket_of,
@@ -66,6 +79,7 @@ WRONG = [
         lambda w, h, t, b: min((k for k in b if k[2] <= t), key=lambda k: shape(k, w, h)),
         "the longest",
     ),
+    (check.bucket_of, shape_first, "nearest that is left"),
 ]
 
 

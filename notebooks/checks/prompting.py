@@ -65,6 +65,10 @@ def fade_weights(attempt) -> None:
     assert not is_(left), "a seam has two sides: the given frames AFTER the gap fade, too"
     seen = np.array2string(got, precision=2, max_line_width=200)
     assert is_(want), f"7 given, 4 made, 4 given: expected {want}, got {seen}"
+    two = np.array([False] + [True] * 6 + [False])
+    assert np.allclose(np.asarray(attempt(two), dtype=float), [0, 0, 0.25, 0.5, 0.5, 0.25, 0, 0]), (
+        "between TWO gaps (■□■□■) frames fade towards both: what counts is the nearest made frame"
+    )
     short = np.array([False] + [True] * 5)
     assert np.allclose(np.asarray(attempt(short, 2), dtype=float), [0, 0, 0.5, 1, 1, 1]), (
         "with fade=2 and a gap at the beginning the weights are 0, 0, 0.5, 1, 1, 1"

@@ -89,6 +89,12 @@ def verdict(attempt) -> None:
     assert got == "forged", (
         "both are wrong: the signature comes first, as an unsigned note says nothing about pictures"
     )
+    other = note(pictures + b"!")
+    near, behind = mine[:8] + other[8:64] + b" by a model", other + b", before: " + mine[:64]
+    for signed in (near, behind):
+        assert attempt(pictures, signed, key.sign(signed), public) == "changed", (
+            "the hash is the note's FIRST 64 digits, and all of them have to fit the pictures"
+        )
     lie = mine.replace(b"a model", b"a child")
     assert attempt(pictures, lie, signature, public) == "forged", (
         "the words behind the hash are signed, too: verify the whole note"

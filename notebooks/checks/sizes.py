@@ -61,6 +61,8 @@ def own_clip(attempt) -> None:
     assert not (got & ~want).any(), "some tokens look into another clip: the clips are 00 111 2"
     assert torch.equal(got, want), "some tokens cannot see all of their own clip"
     assert torch.equal(attempt([4]), torch.ones(4, 4).bool()), "one clip alone sees all of itself"
+    twins = torch.block_diag(torch.ones(2, 2), torch.ones(2, 2)).bool()
+    assert torch.equal(attempt([2, 2]), twins), "two clips of one length are still two clips"
 
 
 @exercise("the least is cropped away, and no frame is invented")
@@ -90,5 +92,9 @@ def bucket_of(attempt) -> None:
     assert got == slow, f"a square clip of 100 frames: expected {slow}, got {got}"
     assert goes(1920, 1080, 100) == wide, (
         "shape comes first: a wide clip stays wide, even if a longer square bucket is there"
+    )
+    few = [(80, 48, 33), (64, 64, 17)]
+    assert attempt(1920, 1080, 20, few) == few[1], (
+        "20 frames cannot fill the wide bucket of 33: the square one is the nearest that is left"
     )
     assert goes(500, 500, 9) is None, "9 frames fill none of these buckets: return None"
