@@ -222,9 +222,12 @@ def test_training_repeats_resumes_and_is_scored_on_unseen_clips(weights, tmp_pat
 
 
 def test_its_clips_are_those_of_the_judge():
-    """So the cache of latents is shared, and that of unseen clips."""
+    """So the cache of unseen latents is shared."""
     for name in ("smoke", "cpu"):
-        assert PRESETS["captioner"][name].sizes[0] == PRESETS["judge"][name].sizes[0]
+        captioner, judge = (
+            replace(PRESETS[k][name].sizes[0], count=1) for k in ("captioner", "judge")
+        )
+        assert captioner == judge
     assert PRESETS["captioner"]["cpu"].checked == PRESETS["judge"]["cpu"].checked
 
 
