@@ -22,7 +22,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from minisora.patches import grid_of, patchify, positions, rotary, rotate, unpatchify
-from minisora.text import TextEncoder
+from minisora.text import TextEncoder, attention
 
 
 @dataclass(frozen=True)
@@ -68,18 +68,6 @@ def from_linear_guess(z: Tensor, x: Tensor, tau: Tensor) -> Tensor:
     tau = rearrange(tau, "b t -> b 1 t 1 1")
     square = (1 - tau) ** 2 + tau**2
     return (2 * tau - 1) / square * z + x * square.rsqrt()
-
-
-def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean of the values v, weighted by exp(q·k) where the mask is True.
-
-    Torch's fused kernel needs no memory for the weights, but its way back is slow on processors
-    (four times as slow as this in bfloat16), so what learns there is written out.
-    """
-    if q.device.type != "cpu" or not q.requires_grad:
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
-    hidden = torch.zeros(mask.shape, dtype=q.dtype).masked_fill(~mask, -1e4)
-    return (q @ k.transpose(-1, -2) + hidden).softmax(-1) @ v
 
 
 class TimeEmbedding(nn.Module):

@@ -110,8 +110,8 @@ def test_saying_is_the_same_in_batches_and_without_gradients(judge):
     x = torch.randn(35, 3, 1, 16, 16)
     said = judge.say(x)
     assert not said["shape"].requires_grad
-    with autocast(x.device):
-        whole = judge(x)["shape"].detach().float()
+    with torch.no_grad(), autocast(x.device):  # what learns has another kernel
+        whole = judge(x)["shape"].float()
     assert_close(said["shape"], whole, atol=1e-5, rtol=1e-5)
     assert_close(judge.features(x), said["features"])
 
