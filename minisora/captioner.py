@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from minisora.device import autocast
 from minisora.expand import Expansion
 from minisora.inputs import Source, bring
-from minisora.judge import THING
+from minisora.judge import PLACE, THING, all_combinations, labels
 from minisora.patches import positions, rotary
 from minisora.text import LENGTH, NULL, PAD, VOCABULARY, WORDS, TextBlock, batch_tokens, tokenize
 from minisora.vae import VAE, ResidualBlock
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 MOST_FRAMES = 33  # of the longest clips that it learnt from
 HAZE = 0.15  # most noise on latents in training: generated ones are not quite like filmed ones
-HINTS = 0.05  # weight of the question which object each token shows: a word is one of 20 or more
+HINTS = 0.2  # weight of the questions beside the words
 SPELT = {token: word for word, token in WORDS.items()}
 
 
@@ -77,8 +77,9 @@ class Captioner(nn.Module):
         blocks = (TextBlock(c.width, c.heads) for _ in range(c.depth + c.text_depth))
         self.blocks = nn.ModuleList(blocks)
         self.norm, self.head = nn.LayerNorm(c.width), nn.Linear(c.width, VOCABULARY)
-        # what a patch alone has to say of the object that it shows, for training only
+        # for training only: what a patch alone says of its object, and all of them of the place
         self.local_head = nn.Linear(c.width, 1 + sum(map(len, THING.values())))
+        self.place_head = nn.Linear(c.width, sum(map(len, PLACE.values())))
 
     def forward(self, z: Tensor, tokens: Tensor) -> Tensor:
         """Return logits `b m words` of the word after each token.
@@ -180,24 +181,32 @@ def caption_loss(captioner: Captioner, seen: Tensor, texts: list[str]) -> Tensor
     return F.cross_entropy(captioner.say(seen, before).mT, wanted)
 
 
+def place_loss(said: Tensor, scenes: list[Scene]) -> Tensor:
+    """Return how badly the camera, ground and sky are known, in nats, from logits `b 14`."""
+    truth, parts = labels(scenes), said.float().split([*map(len, PLACE.values())], -1)
+    rows = zip(parts, PLACE, strict=True)
+    return sum(F.cross_entropy(part, truth[name].to(part.device)) for part, name in rows)
+
+
 def train_captioner(
     captioner: Captioner, vae: VAE, preset, seed: int = 0, progress: Path | None = None
 ):
     """Teach a captioner to describe filmed clips, yielding a `Record` a step.
 
-    It learns from the cache of latents of the diffusion transformer, with a little noise on them,
-    whole clips and beginnings of clips down to the first frame; its patches are asked which object
-    they show, as the judge's are. The score is the share of unseen clips of one object whose
-    caption is right to the word. The arguments are those of `train_dit`.
+    It learns from the caches of latents of the diffusion transformer and the judge, with a little
+    noise on them, whole clips and beginnings of clips down to the first frame. As the judge's, its
+    patches are asked which object they show, and their mean what the camera does, which a word far
+    back in the sentence teaches slowly (NOTES.md). The score is the share of unseen clips of one
+    object whose caption is right to the word. The arguments are those of `train_dit`.
     """
     # they know every model's config, and so this file
     from minisora.checkpoints import fingerprint
-    from minisora.data import bucket, buckets
+    from minisora.data import bucket
     from minisora.train import UNSEEN, loop
     from minisora.train_dit import by_patch, draw_batch, hint_loss
 
     captioner.config = replace(captioner.config, vae=fingerprint(vae))
-    device, clips = captioner.places.weight.device, buckets(vae, preset.sizes)
+    device, clips = captioner.places.weight.device, all_combinations(vae, preset.sizes)
     for one in clips:
         one.window = one.latents.shape[2]
     unseen = bucket(vae, replace(preset.sizes[0], count=preset.checked), UNSEEN)
@@ -214,9 +223,10 @@ def train_captioner(
         z = z + haze * torch.randn(z.shape, generator=generator)
         with autocast(device):
             seen = captioner.see(z.to(device))
-            hints = captioner.local_head(captioner.norm(seen))
+            known = captioner.norm(seen)
+            hints, place = captioner.local_head(known), captioner.place_head(known.mean(1))
             loss = caption_loss(captioner, seen, [canonical(scene) for scene in scenes])
-        return loss + HINTS * hint_loss(hints, cells, scenes)
+        return loss + HINTS * (hint_loss(hints, cells, scenes) + place_loss(place, scenes))
 
     def score() -> float:
         said = [caption.full for caption in captioner.eval().write(latents)]

@@ -224,6 +224,19 @@ def decoded(vae: VAE, latents: Tensor) -> np.ndarray:
     return np.load(path, mmap_mode="r")
 
 
+def all_combinations(vae: VAE, sizes: tuple) -> list:
+    """Return training buckets, and one of what is held out from the transformer, a fifth as large.
+
+    A ruler has to know all that it measures; it learns it from other clips than those of the exam.
+    """
+    from minisora.data import bucket, buckets
+    from minisora.train import UNSEEN
+
+    count, share = max(1, sizes[0].count // 5), sizes[0].share / 5
+    rare = replace(sizes[0], count=count, share=share)
+    return [*buckets(vae, sizes), bucket(vae, rare, UNSEEN, "heldout")]
+
+
 def train_judge(judge: Judge, vae: VAE, preset, seed: int = 0, progress: Path | None = None):
     """Teach a judge to describe filmed clips, yielding a `Record` a step.
 
@@ -234,13 +247,10 @@ def train_judge(judge: Judge, vae: VAE, preset, seed: int = 0, progress: Path | 
     nothing but their counts.
     """
     # both know every model's config, and so this file
-    from minisora.data import bucket, buckets, object_cells
+    from minisora.data import bucket, object_cells
     from minisora.train import UNSEEN, loop
 
-    filmed = buckets(vae, preset.sizes)
-    # a ruler has to know all that it measures: it alone learns what is held out, from other clips
-    rare = replace(preset.sizes[0], count=max(1, preset.sizes[0].count // 5))
-    filmed.append(bucket(vae, rare, UNSEEN, "heldout"))
+    filmed = all_combinations(vae, preset.sizes)
     clips = [decoded(vae, b.latents) for b in filmed]
     scenes = [scene for b in filmed for scene in b.captions]
     truth, homes = labels(scenes), [(k, i) for k, c in enumerate(clips) for i in range(len(c))]

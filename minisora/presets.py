@@ -47,12 +47,6 @@ _CLIPS = (
     Size(2000, height=48, width=80, share=1.0),
     Size(2000, height=80, width=48, share=1.0),
 )
-_FEWER = (
-    Size(12000, share=6.0),
-    Size(1800, frames=33, share=2.0),
-    Size(1600, height=48, width=80, share=1.0),
-    Size(1600, height=80, width=48, share=1.0),
-)
 _WIDE = DiTConfig(width=512, depth=12, heads=8)
 _LONG = dict(muon_lr=0.03, decay=0.1, cooldown=0.95, objects=4.0)
 # objects no longer count four times: floors that drift with the camera are learnt here
@@ -62,7 +56,7 @@ _TINY = (Size(24, height=32, width=32), Size(8, frames=33, height=32, width=48))
 # one judge scores all models
 _JUDGE = Preset(JudgeConfig(), _CLIPS[:1], 32, 9000, 800, 450, cooldown=1.0)
 # it is checked on the clips that the judge is checked on
-_CAPTIONER = Preset(CaptionerConfig(), _FEWER, 16, 7000, 800, 700, still=0.0, cooldown=1.0)
+_CAPTIONER = Preset(CaptionerConfig(), _CLIPS, 32, 10000, 800, 500, still=0.0, cooldown=1.0)
 _SMALL = CaptionerConfig(width=48, depth=1, text_depth=1, heads=2)
 PRESETS = {
     "vae": {

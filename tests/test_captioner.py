@@ -11,7 +11,14 @@ from torch.testing import assert_close
 from minisora import captioner as captioners
 from minisora import sora as models
 from minisora import world
-from minisora.captioner import Captioner, CaptionerConfig, canonical, caption_loss, caption_of
+from minisora.captioner import (
+    Captioner,
+    CaptionerConfig,
+    canonical,
+    caption_loss,
+    caption_of,
+    place_loss,
+)
 from minisora.checkpoints import fingerprint, load_model, save_model
 from minisora.evaluate import COLUMNS, certain, compare, shares
 from minisora.expand import Expansion
@@ -76,8 +83,11 @@ def test_gradients_reach_every_parameter_and_each_has_one_optimizer(captioner):
     for block in captioner.fine:
         torch.nn.init.normal_(block.time.weight, std=0.1)
     seen = captioner.see(torch.randn(2, 5, 3, 4, 6))
-    hints = captioner.local_head(captioner.norm(seen))
-    (caption_loss(captioner, seen, [TEXT, "a cube"]) + hints.square().mean()).backward()
+    known = captioner.norm(seen)
+    asked = (
+        captioner.local_head(known).square().mean() + captioner.place_head(known).square().mean()
+    )
+    (caption_loss(captioner, seen, [TEXT, "a cube"]) + asked).backward()
     for name, p in captioner.named_parameters():
         assert p.grad is not None and p.grad.abs().max() > 0, name
     muon, adam = ({id(p) for g in o.param_groups for p in g["params"]}
@@ -208,7 +218,8 @@ def test_training_repeats_resumes_and_is_scored_on_unseen_clips(weights, tmp_pat
     unbroken, steps = begin(weights)
     records = [(r.step, r.loss, r.score) for r in steps]
     assert [i for i, _, score in records if score is not None] == [10, 20]
-    assert [(a[0].count, *a[1:]) for a in asked] == [(24, 0), (8, 24), (8, UNSEEN)]
+    filmed, rare, unseen = [(24, 0), (8, 24)], (4, UNSEEN, "heldout"), (8, UNSEEN)
+    assert [(a[0].count, *a[1:]) for a in asked] == [*filmed, rare, unseen]
     assert records[-1][1] < records[0][1] - 1
     _, steps = begin(weights, tmp_path / "a.pt")
     first = [next(steps) for _ in range(7)]
@@ -222,11 +233,12 @@ def test_training_repeats_resumes_and_is_scored_on_unseen_clips(weights, tmp_pat
 
 
 def test_its_unseen_clips_are_those_of_the_judge():
-    """So their cache is shared; the judge alone learns from more clips."""
+    """So their cache is shared, as is that of the clips that both learn from."""
     for name in ("smoke", "cpu"):
         both = [PRESETS[kind][name] for kind in ("captioner", "judge")]
         captioner, judge = (replace(p.sizes[0], count=p.checked) for p in both)
         assert captioner == judge
+        assert both[0].sizes[0] == both[1].sizes[0]
 
 
 def test_its_patches_are_asked_which_object_they_show(weights, monkeypatch):
@@ -241,6 +253,30 @@ def test_its_patches_are_asked_which_object_they_show(weights, monkeypatch):
     assert hints.shape == (*cells.shape, 28) and len(scenes) == len(cells) and cells.max() >= 0
     assert all(cells[i].max() < len(scene.objects) for i, scene in enumerate(scenes))
     assert not torch.equal(model.local_head.weight, before)
+
+
+def test_all_its_patches_together_are_asked_about_the_place(weights, monkeypatch):
+    asked, ask = [], captioners.place_loss
+    monkeypatch.setattr(captioners, "place_loss", lambda *a: asked.append(a) or ask(*a))
+    model, steps = begin(weights)
+    before = model.place_head.weight.detach().clone()
+    next(steps)
+    ((said, scenes),) = asked
+    assert said.shape == (len(scenes), sum(map(len, PLACE.values())))
+    assert not torch.equal(model.place_head.weight, before)
+
+
+def test_the_place_is_known_by_camera_ground_and_sky():
+    scenes = [propose(random.Random(seed), "train", 1) for seed in range(6)]
+    truth = [PLACE[n].index(v) + k for s in scenes for n, v, k in place_of(s)]
+    said = torch.zeros(6, 14)
+    assert_close(place_loss(said, scenes), torch.tensor([6.0, 4, 4]).log().sum())
+    said[torch.arange(6).repeat_interleave(3), truth] = 50.0
+    assert place_loss(said, scenes) < 1e-6
+
+
+def place_of(scene):
+    return ("camera", scene.camera.motion, 0), ("ground", scene.ground, 6), ("sky", scene.sky, 10)
 
 
 def test_equally_right_orders_of_objects_are_one_caption():
