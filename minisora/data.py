@@ -33,6 +33,8 @@ from minisora.video import Video, frames_to_tensor
 from minisora.world import captions
 from minisora.world.film import shoot
 
+LEVELS = (1, 1, 3)  # how often a short, a medium and a full caption are drawn
+
 
 @dataclass(frozen=True)
 class Size:
@@ -44,6 +46,12 @@ class Size:
     width: int = 64
     share: float = 1.0  # of the training steps, relative to the other buckets
     window: int = 5  # latent frames that a training sample takes of it
+    objects: int | None = None  # in every scene; None: one to three
+
+    @property
+    def filmed(self) -> dict:
+        """What `film` has to know."""
+        return {name: getattr(self, name) for name in ("frames", "height", "width", "objects")}
 
 
 def film(
@@ -110,15 +118,10 @@ def write_array(path: Path, shape: tuple[int, ...], parts: Iterator[np.ndarray])
 
 def pixels(size: Size, first: int = 0, split: str = "train") -> np.ndarray:
     """Return filmed clips as uint8 `n t h w c`, read from disk as needed; film them if new."""
-    path = cache_path(
-        "pixels", ".npy", size.count, size.frames, size.height, size.width, first, split
-    )
+    path = cache_path("pixels", ".npy", size.count, size.filmed, first, split)
     if not path.is_file():
         shape = (size.count, size.frames, size.height, size.width, 3)
-        clips = film(
-            size.count, split, first, frames=size.frames, height=size.height, width=size.width
-        )
-
+        clips = film(size.count, split, first, **size.filmed)
         bar = tqdm(clips, "filming", size.count, unit="clip")
         write_array(path, shape, (clip.frames for _, clip in bar))
     return np.load(path, mmap_mode="r")
@@ -171,26 +174,28 @@ class Bucket:
     share: float
     window: int
 
-    def draw(self, count: int, rng: random.Random) -> Batch:
-        """Draw a batch of windows from random clips."""
+    def draw(self, count: int, rng: random.Random, levels: tuple = LEVELS) -> Batch:
+        """Draw a batch of windows from random clips; `levels` is that of `draw_caption`."""
         picks = [rng.randrange(len(self.latents)) for _ in range(count)]
         last = max(0, self.latents.shape[2] - self.window)  # a shorter clip is taken whole
         offsets = [rng.randint(0, last) if rng.random() < 0.6 else 0 for _ in picks]
         cuts = [(i, slice(o, o + self.window)) for i, o in zip(picks, offsets, strict=True)]
         z = torch.stack([self.latents[i, :, cut] for i, cut in cuts])
         sources, grid = [self.captions[i] for i in picks], self.latents.shape[2:]
-        texts = [draw_caption(source, rng) for source in sources]
+        texts = [draw_caption(source, rng, levels) for source in sources]
         cells = [object_cells(s, *grid)[cut] for s, (_, cut) in zip(sources, cuts, strict=True)]
         starts = torch.tensor([o == 0 for o in offsets])
         return Batch(z.float(), texts, starts, torch.stack(cells), sources)
 
 
-def draw_caption(source: world.Scene | str, rng: random.Random) -> str:
-    """Draw one of a scene's many captions, mostly a full one; a given caption is always itself."""
+def draw_caption(source: world.Scene | str, rng: random.Random, levels: tuple = LEVELS) -> str:
+    """Draw one of a scene's many captions; a given caption is always itself.
+
+    `levels` says how often short, medium and full ones are drawn.
+    """
     if isinstance(source, str):
         return source
-    level = rng.choices(captions.LEVELS, (1, 1, 3))[0]  # short, medium, full
-    return captions.describe(source, level, rng)
+    return captions.describe(source, rng.choices(captions.LEVELS, levels)[0], rng)
 
 
 def encode_all(vae, clips: Iterator[Video], count: int, batch: int = 16) -> Tensor:
@@ -209,14 +214,13 @@ def encode_all(vae, clips: Iterator[Video], count: int, batch: int = 16) -> Tens
 
 def bucket(vae, size: Size, first: int = 0, split: str = "train") -> Bucket:
     """Return a bucket of world clips, from the cache or filmed and compressed now."""
-    what = (fingerprint(vae), size.count, size.frames, size.height, size.width, first, split)
+    what = (fingerprint(vae), size.count, size.filmed, first, split)
     path = cache_path("latents", ".safetensors", *what)
     if not path.is_file():
         scenes: list[world.Scene] = []
 
         def clips():
-            shape = dict(frames=size.frames, height=size.height, width=size.width)
-            for scene, clip in film(size.count, split, first, **shape):
+            for scene, clip in film(size.count, split, first, **size.filmed):
                 scenes.append(scene)
                 yield clip
 

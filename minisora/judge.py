@@ -29,6 +29,7 @@ from minisora.world.scenes import CAMERAS, COLORS, MOTIONS, SHAPES, SIZES, Scene
 from minisora.world.shot import GROUNDS, SKIES
 
 SLOTS = 3  # no scene has more objects
+LOOKS = ((0, 0), (0, 2), (0, -2), (2, 0), (-2, 0))  # pixels down and right
 THING = dict(shape=SHAPES, color=tuple(COLORS), size=tuple(SIZES), motion=tuple(MOTIONS))
 PLACE = dict(camera=CAMERAS, ground=tuple(GROUNDS), sky=tuple(SKIES))
 Said = dict[str, Tensor]  # logits by attribute, and the features behind them
@@ -96,11 +97,18 @@ class Judge(nn.Module):
 
     @torch.no_grad()
     def say(self, x: Tensor) -> Said:
-        """Say what any number of clips show, wherever the judge is; float32 on the CPU."""
-        device = self.slot_embed.device
-        with autocast(device):
-            parts = [self(some.to(device)) for some in x.split(32)]
-        return {name: torch.cat([p[name] for p in parts]).float().cpu() for name in parts[0]}
+        """Say what any number of clips show, wherever the judge is; float32 on the CPU.
+
+        The logits are means over five looks, of which four are moved by two pixels: what one look
+        gets wrong the others often have right (NOTES.md).
+        """
+        device, (h, w), parts = self.slot_embed.device, x.shape[-2:], []
+        for some in x.split(32):
+            wide = F.pad(some.to(device), (2, 2, 2, 2, 0, 0), mode="replicate")
+            with autocast(device):
+                looks = [self(wide[..., 2 + i : 2 + i + h, 2 + j : 2 + j + w]) for i, j in LOOKS]
+            parts.append({n: torch.stack([o[n].float() for o in looks]).mean(0) for n in looks[0]})
+        return {name: torch.cat([p[name] for p in parts]).cpu() for name in parts[0]}
 
     def features(self, x: Tensor) -> Tensor:
         """Return the features `b 64` of clips `b 3 t h w`, for the Fréchet distance."""

@@ -55,8 +55,8 @@ def draw_batch(buckets: list[Bucket], preset: Preset, seed: int, step: int) -> B
     rng = random.Random(f"{seed} {step}")
     chosen = rng.choices(buckets, [b.share for b in buckets])[0]
     if rng.random() >= preset.images and step >= preset.still * preset.steps:
-        return chosen.draw(preset.batch, rng)
-    return chosen.draw(preset.batch * 4, rng).images()
+        return chosen.draw(preset.batch, rng, preset.levels)
+    return chosen.draw(preset.batch * 4, rng, preset.levels).images()
 
 
 def draw_kept(grid: tuple[int, int, int], share: int, generator: torch.Generator) -> Tensor | None:

@@ -2,7 +2,7 @@
 
 import json
 import random
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -241,6 +241,15 @@ def test_captions_are_drawn_at_every_level():
     assert all(scene.objects[0].color in text for text in drawn)
     short = [text for text in drawn if "camera" not in text]
     assert 0.1 < len(short) / len(drawn) < 0.5  # all short ones and some of the medium ones
+    full = [draw_caption(scene, rng, (0, 0, 1)) for _ in range(30)]
+    assert not [text for text in full if "camera" not in text]
+
+
+def test_a_bucket_may_ask_for_a_number_of_objects():
+    counts = [
+        {len(s.objects) for s, _ in film(6, **replace(SIZE, objects=n).filmed)} for n in (1, 2)
+    ]
+    assert counts == [{1}, {2}] and not {"count", "share", "window"} & set(SIZE.filmed)
 
 
 def test_cells_say_which_object_the_latents_show():

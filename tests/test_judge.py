@@ -106,12 +106,14 @@ def test_when_matters(judge):
     assert (one["motion"] - two["motion"]).abs().max() > 1e-3
 
 
-def test_saying_is_the_same_in_batches_and_without_gradients(judge):
+def test_saying_is_the_mean_of_five_looks_in_batches_and_without_gradients(judge):
     x = torch.randn(35, 3, 1, 16, 16)
     said = judge.say(x)
     assert not said["shape"].requires_grad
+    near = [torch.arange(16).add(i).clamp(0, 15) for i in (-2, 0, 2)]  # edges are repeated
+    moved = [x, x[..., near[0]], x[..., near[2]], x[..., near[0], :], x[..., near[2], :]]
     with torch.no_grad(), autocast(x.device):  # what learns has another kernel
-        whole = judge(x)["shape"].float()
+        whole = torch.stack([judge(look)["shape"].float() for look in moved]).mean(0)
     assert_close(said["shape"], whole, atol=1e-5, rtol=1e-5)
     assert_close(judge.features(x), said["features"])
 
@@ -244,8 +246,8 @@ def test_a_batch_is_overfitted():
         for opt in opts:
             opt.step()
     assert loss < 0.1
-    for k in range(3):
-        said = {name: logits[k::3] for name, logits in judge.say(x).items()}
+    for k in range(3):  # in one look: moved clips are not what it has learnt by heart
+        said = {name: logits[k::3] for name, logits in judge(x).items()}
         assert all(hit.all() for hit in right(said, scenes[k::3]).values())
 
 
