@@ -52,6 +52,25 @@ def in_place(field, x, steps):
     return x
 
 
+def counting_down(field, x, steps):
+    tau = 1.0
+    while tau > 0:
+        x, tau = x - field(x, tau) / steps, tau - 1 / steps
+    return x
+
+
+def tiny(x, tau, data):
+    noise = (x[:, None] - (1 - tau) * data) / tau
+    often = (-noise.square().sum(-1) / 2).exp()
+    return ((often / (often.sum(1, keepdim=True) + 1e-8))[..., None] * (noise - data)).sum(1)
+
+
+def lacking(x, tau, data):
+    noise = (x[:, None] - data) / tau
+    often = (-noise.square().sum(-1) / 2).softmax(1)
+    return (often[..., None] * (noise - data)).sum(1)
+
+
 def late(field, x, steps):
     for tau in torch.linspace(1, 0, steps + 1)[1:]:
         x = x - field(x, tau) / steps
@@ -73,7 +92,8 @@ WRONG = [
     (check.mix, lambda z, e, t: mix(e, z, t), "other way round"),
     (check.mix, lambda z, e, t: (1 - t) * z + t * e, "for each point"),
     (check.mix, lambda z, e, t: z + t[:, None] * e, "without taking"),
-    (check.mix, lambda z, e, t: mix(z, e, t[:1].expand(len(z))), "differ"),
+    (check.mix, lambda z, e, t: mix(z, e, t[:1].expand(len(z))), "have the first"),
+    (check.mix, lambda z, e, t: z + t[:, None] * (z - e), "the velocity is"),
     (check.mean_velocity, lambda x, t, d: -mean_velocity(x, t, d), "turned round"),
     (check.mean_velocity, lambda x, t, d: (x - d.mean(0)) / t, "count alike"),
     (check.mean_velocity, lambda x, t, d: weights(x, t, d) @ d, "mean of the clean"),
@@ -101,7 +121,11 @@ WRONG = [
         ),
         "nan",
     ),
+    (check.mean_velocity, lambda x, t, d: tiny(x, t, d), "a tiny 1e-8"),
+    (check.mean_velocity, lambda x, t, d: lacking(x, t, d), "yours lacks 1−τ"),
     (check.euler, lambda f, x, n: euler(lambda x, tau: -f(x, tau), x, n), "subtract"),
+    (check.euler, counting_down, "count steps"),
+    (check.euler, lambda f, x, n: x - sum(f(x, 1 - k / n) for k in range(n)) / n, "you are now"),
     (check.euler, backward, "start at τ = 0"),
     (check.euler, in_place, "works in place"),
     (check.euler, late, "where the step ends"),
@@ -111,6 +135,11 @@ WRONG = [
     (check.clean_and_noise, lambda z, v, t: clean_and_noise(z, -v, t), "against the velocity"),
     (check.clean_and_noise, lambda z, v, t: (clean_and_noise(z, v, t)[0], z + v), "CLEAN z"),
     (check.clean_and_noise, lambda z, v, t: (z - v, z), "whole walk"),
+    (
+        check.clean_and_noise,
+        lambda z, v, t: ((z - t[:, None] * v) / (1 - t[:, None]), z),
+        "nothing to divide by",
+    ),
     (check.clean_and_noise, lambda z, v, t: clean_and_noise(z, v, t)[0], "two things"),
 ]
 

@@ -39,11 +39,21 @@ WRONG = [
     ),
     (check.gated, lambda x, f, a, b, g: g * f(modulate(x, a, b)), "x + …"),
     (check.gated, lambda x, f, a, b, g: x + g * f(x), "modulated"),
-    (check.gated, lambda x, f, a, b, g: x + (1 + g) * f(modulate(x, a, b)), "nothing may change"),
+    (check.attention, lambda q, k, v: (q @ k.T / 2).softmax(-1) @ v, "d taken from q's shape"),
+    (check.shift_and_scale, lambda x, a, b: (F.layer_norm(x, (8,)) + a) * (1 + b), "scale first"),
+    (
+        check.shift_and_scale,
+        lambda x, a, b: (x - x.mean(1, True)) / x.std(1, keepdim=True) * (1 + b) + a,
+        "n − 1",
+    ),
+    (check.gated, lambda x, f, a, b, g: x + (1 + g) * f(modulate(x, a, b)), "not 1 + gate"),
+    (check.gated, lambda x, f, a, b, g: x + g * f(modulate(x, 0, 0)), "not used"),
+    (check.gated, lambda x, f, a, b, g: x + g * f(x * (1 + b) + a), "normalise before"),
+    (check.gated, lambda x, f, a, b, g: x.add_(g * f(modulate(x, b, a))), "open gate"),
     (
         check.gated,
         lambda x, f, a, b, g: modulate(x, a, b) + g * f(modulate(x, a, b)),
-        "nothing may",
+        "add to x itself",
     ),
     (check.gated, lambda x, f, a, b, g: x + f(g * modulate(x, a, b)), "comes OUT"),
 ]

@@ -40,8 +40,13 @@ def mix(attempt) -> None:
         * z
         + each.sqrt() * noise,
         "that is the velocity; asked for is where the point is at τ": noise - z,
+        "the velocity is ε − z, so it is z + τ·(ε − z)": z + each * (z - noise),
+        "each point has a τ of its own; yours all have the first": (1 - tau[0]) * z
+        + tau[0] * noise,
+        "the other way round, and τ should go along the rows: tau[:, None]": tau * z
+        + (1 - tau) * noise,
     }
-    got = attempt(z, noise, tau)
+    got = attempt(z.clone(), noise.clone(), tau)
     _unlike(got, wrong)
     same(got, (1 - each) * z + each * noise, "two points")
     z, noise, tau = _normal(5, 3), _normal(5, 3, seed=1), torch.linspace(0, 1, 5)
@@ -61,6 +66,13 @@ def mean_velocity(attempt) -> None:
     def by(weights: torch.Tensor) -> torch.Tensor:
         return (x - weights @ data) / tau
 
+    def long(weights: torch.Tensor, noise: torch.Tensor = noise) -> torch.Tensor:
+        return (weights[..., None] * (noise - data)).sum(1)  # where the noise itself is wrong
+
+    def soft(noise: torch.Tensor) -> torch.Tensor:
+        return (-noise.square().sum(-1) / 2).softmax(1)
+
+    left_out, undivided = (x[:, None] - data) / tau, x[:, None] - (1 - tau) * data
     far = (x[:, None] - data).square().sum(-1)
     wrong = {
         "the sign is turned round: the velocity is ε − z, it points towards the noise": -want,
@@ -71,9 +83,19 @@ def mean_velocity(attempt) -> None:
         "that is the mean of the noise; the velocity is the mean of ε − z": (
             weights[..., None] * noise
         ).sum(1),
-        "the noise that leads from z to x is (x − (1−τ)·z) / τ: you left out 1−τ": by(
-            (-far / (2 * tau**2)).softmax(1)
+        "the noise that leads from z to x is (x − (1−τ)·z) / τ: you left out 1−τ, or "
+        "weighed by the velocity instead of the noise": by((-far / (2 * tau**2)).softmax(1)),
+        "the noise that leads from z to x is (x − (1−τ)·z) / τ; yours lacks 1−τ": long(
+            soft(left_out), left_out
         ),
+        "the noise that leads from z to x is (x − (1−τ)·z) / τ; yours lacks / τ": long(
+            soft(undivided), undivided
+        ),
+        "small noise is likelier than large: the exponent is negative": by((-scores).softmax(1)),
+        "sum ε² over the dimensions, do not average": by((scores / 2).softmax(1)),
+        "one weight for each datum: sum ε² over the dimensions first": (
+            (-noise.square() / 2).softmax(1) * (noise - data)
+        ).sum(1),
         "the noise that leads from z to x is (x − (1−τ)·z) / τ: you did not divide by τ": by(
             (scores * tau**2).softmax(1)
         ),
@@ -97,6 +119,10 @@ def mean_velocity(attempt) -> None:
         "close to τ = 0 yours is nan: exp of a large negative number is 0, and 0 / 0 follows; "
         "softmax subtracts the largest first"
     )
+    needs = (data[:, None] + 1 - 0.99 * data) / 0.01
+    weights = (-needs.square().sum(-1) / 2).softmax(1)
+    want = (data + 1 - weights @ data) / 0.01
+    same(near, want, "close to τ = 0 (take softmax, not a tiny 1e-8)", 1e-2)
 
 
 @exercise("from noise to data in equal steps")
@@ -145,11 +171,23 @@ def euler(attempt) -> None:
         "you also took a step from τ = 0 on: five steps instead of four": walk(
             start, [*there, 0.0], -0.25
         ),
+        "linspace(1, 0, steps) has one interval too few: take steps + 1, drop the last": walk(
+            start, [1.0, 2 / 3, 1 / 3, 0.0], -0.25
+        ),
+        "both the sign and the time are turned round": walk(start, there[::-1], 0.25),
+        "ask the field at each new τ, not always at 1": walk(start, [1.0] * 4, -0.25),
+        "ask the field where you are now, not always at the start": start
+        - 0.25 * sum(start * (1 + tau) + tau for tau in there),
     }
     _unlike(got, wrong)
     assert len(asked) == 4, f"four steps should ask the field 4 times, yours asked {len(asked)}"
     same(got, walk(start, there, -0.25), "four steps")
     same(attempt(field, start, 1), walk(start, [1.0], -1.0), "one step")
+    asked.clear()
+    attempt(field, start, 10)
+    assert len(asked) == 10, (
+        f"ten steps asked the field {len(asked)} times: ten times 0.1 is not quite 1, count steps"
+    )
 
 
 @exercise("one of the three tells the other two")
@@ -169,6 +207,10 @@ def clean_and_noise(attempt) -> None:
             "clean: from z_τ to τ = 0 you walk against the velocity: minus τ·v": z_tau + each * v,
             "clean: the way from z_τ to τ = 0 is τ long, not 1−τ": z_tau - (1 - each) * v,
             "clean: minus v is a whole walk; from z_τ only τ of it is left": z_tau - v,
+            "clean: with ε = z + v, (1−τ)z + τz is one whole z: nothing to divide by": (
+                z_tau - each * v
+            )
+            / (1 - each),
         },
     )
     _unlike(

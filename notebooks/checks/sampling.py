@@ -19,7 +19,7 @@ def heun_step(attempt) -> None:
     h = then - now
     first = _field(z, now)
     ahead = z + h * first
-    got = attempt(_field, z, now, then)
+    got = attempt(_field, z.clone(), now, then)
     assert got is not None, "heun_step returned None; is there a `return`?"
     assert torch.is_tensor(got), f"expected the new z, a tensor, not {type(got).__name__}"
     assert got.shape == z.shape, f"the shape stays {tuple(z.shape)}, yours is {tuple(got.shape)}"
@@ -31,7 +31,10 @@ def heun_step(attempt) -> None:
     assert not close(ahead), "that is Euler's step: now look at the field at its end, and average"
     assert not close(z + h * (first + second)), "the MEAN of the two velocities: divide by 2"
     assert not close(z + h * second), "average the velocity at the end with that at the beginning"
-    assert not close(z - h * (first + second) / 2), (
+    middle = _field(z + h / 2 * first, (now + then) / 2)
+    assert not close(z + h * middle), "that is the midpoint method: look at the END, and average"
+    turned = z - h * (first + _field(z - h * first, then)) / 2
+    assert not close(z - h * (first + second) / 2) and not close(turned), (
         "you walk the wrong way: z changes by (then − now)·v, and then − now is negative"
     )
     assert not close(z + h * (first + _field(ahead, now)) / 2), "the second look is at τ = then"
@@ -56,6 +59,8 @@ def times_of(attempt) -> None:
         if shift != 1:
             wrong = even / (shift + (1 - shift) * even)
             assert not torch.allclose(got, even), "the shift does nothing yet"
+            no_brackets = shift * even + (shift - 1) * even
+            assert not torch.allclose(got, no_brackets), "brackets around the whole divisor"
             assert not torch.allclose(got, wrong, atol=1e-4), (
                 "that is the inverse: your steps crowd near the data; near the noise is meant"
             )
@@ -66,7 +71,7 @@ def times_of(attempt) -> None:
 def guide(attempt) -> None:
     """Velocities with and without caption to the guided one."""
     without, with_caption = torch.tensor([1.0, 0.0, -1.0]), torch.tensor([2.0, 1.0, 3.0])
-    got = attempt(without, with_caption, 3.0)
+    got = attempt(without.clone(), with_caption.clone(), 3.0)
     assert got is not None, "guide returned None; is there a `return`?"
 
     def close(wrong: torch.Tensor) -> bool:
@@ -80,7 +85,10 @@ def guide(attempt) -> None:
     assert not close(without - 3 * difference), "the sign: towards the caption, not away from it"
     assert not close(with_caption - 3 * difference), "the sign: towards the caption, not away"
     assert not close(3 * with_caption), "subtract what the model would do without the caption"
+    assert not close(without + 3 * with_caption), "push by the DIFFERENCE: with − without"
     assert not close(3 * difference), "add the push to the velocity without the caption"
     same(got, without + 3 * difference, "guidance 3")
-    same(attempt(without, with_caption, 1.0), with_caption, "g = 1 is the plain model")
-    same(attempt(without, with_caption, 0.0), without, "g = 0 does not hear the caption")
+    plain = attempt(without.clone(), with_caption.clone(), 1.0)
+    same(plain, with_caption, "g = 1 is the plain model (does g do anything?)")
+    deaf = attempt(without.clone(), with_caption.clone(), 0.0)
+    same(deaf, without, "g = 0 does not hear the caption")

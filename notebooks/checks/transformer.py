@@ -19,18 +19,25 @@ def attention(attempt) -> None:
     got, logits = attempt(q, k, v), q @ k.T
     assert got is not None, "attention returned None; is there a `return`?"
     assert got.shape != (3, 5), "those are the weights (3 × 5): now let them mix the values"
-    assert got.shape == (3, 2), f"3 queries and values of 2 numbers give (3, 2), not {got.shape}"
+    assert got.shape == (3, 2), f"3 queries, values of 2 numbers: (3, 2), not {tuple(got.shape)}"
 
     def close(wrong: torch.Tensor) -> bool:
         return float((got - wrong).abs().max()) < 1e-4
 
     assert not close(logits.softmax(-1) @ v), "divide the logits by √d, d numbers in a query"
     assert not close((logits / 4).softmax(-1) @ v), "divide by the square root of d, not by d"
+    assert not close((logits / 2**0.5).softmax(-1) @ v), (
+        "√2 was right for the queries of 2 numbers above: take d from q's shape"
+    )
+    assert not close(logits.softmax(0) @ v), "two things: the softmax's axis, and √d"
     assert not close((logits / 2).softmax(0) @ v), (
         "the softmax runs over the wrong axis: the weights of each QUERY (a row) sum to 1"
     )
     assert not close(logits / 2 @ v), "the softmax is missing: weights are positive, sum 1"
     same(got, F.scaled_dot_product_attention(q, k, v), "three queries, five keys")
+    few = q[:, :2], k[:, :2], v
+    hint = "queries of 2 numbers: is d taken from q's shape?"
+    same(attempt(*few), F.scaled_dot_product_attention(*few), hint)
     alone = attempt(q[:, :2], k[:1, :2], v[:1])
     same(alone, v[:1].expand(3, -1), "with one key only there is nothing to choose")
 
@@ -39,7 +46,7 @@ def attention(attempt) -> None:
 def shift_and_scale(attempt) -> None:
     """Tokens `s d`, shift and scale `d`: normalise each token, then scale and shift."""
     x, shift, scale = 3 * _normal(4, 8) + 5, _normal(8, seed=1), _normal(8, seed=2)
-    got, normal = attempt(x, shift, scale), F.layer_norm(x, (8,))
+    got, normal = attempt(x.clone(), shift, scale), F.layer_norm(x, (8,))
     assert got is not None, "shift_and_scale returned None; is there a `return`?"
     assert got.shape == x.shape, f"the shape stays (4, 8), yours is {tuple(got.shape)}"
 
@@ -54,6 +61,11 @@ def shift_and_scale(attempt) -> None:
         "normalise first: mean 0 and variance 1 in each token"
     )
     assert not close(normal * (1 + shift) + scale), "shift and scale are swapped"
+    assert not close((normal + shift) * (1 + scale)), "scale first, then shift"
+    bessel = (x - x.mean(-1, keepdim=True)) / x.std(-1, keepdim=True)
+    assert not close(bessel * (1 + scale) + shift), (
+        "std and var divide by n − 1; a layer norm divides by n: unbiased=False"
+    )
     columns = (x - x.mean(0)) / (x.var(0, unbiased=False) + 1e-5).sqrt()
     assert not close(columns * (1 + scale) + shift), (
         "you normalised each feature over the tokens; a layer norm takes each TOKEN by itself"
@@ -72,22 +84,24 @@ def gated(attempt) -> None:
     def branch(y: torch.Tensor) -> torch.Tensor:
         return y.square()
 
-    got = attempt(x, branch, shift, scale, torch.zeros(8))
-    assert got is not None, "gated returned None; is there a `return`?"
-    assert float(got.abs().max()) > 0, "with a gate of 0 the tokens must pass: where is `x + …`?"
-    same(got, x, "with a gate of 0 nothing may change")
-    got, inside = (
-        attempt(x, branch, shift, scale, gate),
-        F.layer_norm(x, (8,)) * (1 + scale) + shift,
-    )
+    shut = attempt(x.clone(), branch, shift, scale, torch.zeros(8))
+    assert shut is not None, "gated returned None; is there a `return`?"
+    assert float(shut.abs().max()) > 0, "with a gate of 0 the tokens must pass: where is `x + …`?"
+    got, normal = attempt(x.clone(), branch, shift, scale, gate), F.layer_norm(x, (8,))
+    inside = normal * (1 + scale) + shift
 
     def close(wrong: torch.Tensor) -> bool:
         return float((got - wrong).abs().max()) < 1e-3
 
     assert not close(x + gate * branch(x)), "the branch should see the modulated tokens, not x"
+    assert not close(x + gate * branch(normal)), "shift and scale are not used"
+    assert not close(x + gate * branch(x * (1 + scale) + shift)), "normalise before you scale"
+    assert not close(x + gate * branch(normal * scale + shift)), "scale by 1 + scale"
+    assert not close((1 - gate) * x + gate * branch(inside)), "all of x passes, not 1 − gate of it"
     assert not close(x + (1 + gate) * branch(inside)), "the gate multiplies as it is, not 1 + gate"
     assert not close(inside + gate * branch(inside)), (
         "add to x itself: what is normalised would lose the token's own size at every block"
     )
     assert not close(x + branch(gate * inside)), "the gate goes on what comes OUT of the branch"
+    same(shut, x, "with a gate of 0 nothing may change")
     same(got, x + gate * branch(inside), "an open gate", 1e-3)
