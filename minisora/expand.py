@@ -151,6 +151,8 @@ class Expansion:
         motions, shapes = (draft.left.get(name, ALL[name]) for name in ("motion", "shape"))
         alone = motions - PARTNER  # "rotates": alone, or around something?
         motions = motions & PARTNER if draft.partner or not alone else alone
+        if "motion" in draft.said:  # "moves right": no word of paint
+            motions = fits(motions - TRAILS, shapes) or motions
         able = fits(motions, shapes)
         if not able:
             near = {"still"} if motions == {"bitten"} else fits(TRAILS, shapes) or SLIDES

@@ -47,6 +47,7 @@ class Reader:
     def __init__(self, prompt: str):
         self.things, self.place, self.shape = [], Draft(), ALL["shape"]  # that "one" stands for
         self.lost: dict[str, Draft | str] = {}  # words: what is there instead
+        self.strangers: list[Draft] = []  # what is there instead of what this world has not
         self.clashes: dict[str, None] = {}  # sentences, each once
         self.subject = self.head = []  # what the next verb is about, and the clause's own
         self.whole = True  # whether the subject is spoken of as one: "two boxes", "both"
@@ -58,6 +59,7 @@ class Reader:
             self.before, self.then = letters[: part.start()][-2:], (*tags, tags[-1])[part.end()]
             if part.lastgroup:
                 getattr(self, part.lastgroup)(tags[part.start() : part.end()])
+        self.leave_out()
 
     def say(self, drafts: list[Draft], tag: Tag, values=None) -> None:
         """Say something of drafts, and note where it contradicts what was said before."""
@@ -120,8 +122,8 @@ class Reader:
         elif self.before[-1:] not in {"@", "r"}:
             self.head = drafts
         if joined and noun.kind == "S":  # "a red and a blue ball"
-            bare = (d for d in self.subject if d is not self.place and "shape" not in d.said)
-            self.say([*bare], noun)
+            others = (d for d in self.subject if d not in [self.place, *self.strangers])
+            self.say([draft for draft in others if "shape" not in draft.said], noun)
         self.subject = self.subject + drafts if joined else drafts
         self.group = [*drafts] if len(drafts) > 1 else self.group
         self.whole, self.seeker = len(drafts) > 1 or not joined, None
@@ -137,10 +139,21 @@ class Reader:
             if draft.owed and draft.may(wanted):
                 draft.owed = False
                 return [draft]
+        if self.things and self.repeats(noun, wanted):
+            return self.things[-1:]
+        if noun.words == "one" and same and not kinds & {*"ano"}:  # "white one bounces"
+            return same[-1:]
         another = noun.kind == "o" and noun.words not in ("one", "ones")
         if another or kinds & {*"ano"} or len(wanted) > 1 and "t" not in kinds:
             return []
         return same if noun.plural else same[-1:]
+
+    def repeats(self, noun: Tag, wanted: dict) -> bool:
+        """Return whether a noun says more of the last thing: "a cone, a red one", "a red cone"."""
+        last, more = self.things[-1], {*wanted} - {"shape"}
+        bare = noun.kind == "S" and {*last.said} == {"shape"} and last.is_a({"shape": noun.values})
+        fits = more and not more & {*last.said} and last.may(wanted) and not noun.plural
+        return bool(fits and self.before[-1:] in {",", "."} and (noun.words == "one" or bare))
 
     def new(self, count: int, wanted: dict) -> list[Draft]:
         """Return new things, the first of them one that was spoken of before its noun came."""
@@ -149,17 +162,34 @@ class Reader:
             draft.loose = False
         made, room = [Draft() for _ in range(count - len(loose))], MOST - len(self.things)
         if len(made) > room:
+            self.leave_out()
+            room = MOST - len(self.things)
+        if len(made) > room:
             self.clashes[f"a scene has {MOST} objects at most: more are left out"] = None
         self.things += made[:room]
         return loose + made
 
     def no_noun(self, tags: list[Tag]) -> None:
-        """Make a thing of which only colour or size was said."""
-        self.noun([*tags, Tag("")], ALL["shape"])
+        """Make a thing of which only colour or size was said, if it is not said of another."""
+        if self.things and re.search("_y?$", self.before):  # "it was a lovely yellow"
+            self.deal(tags)
+        else:
+            self.noun([*tags, Tag("")], ALL["shape"])
 
     def stranger(self, tags: list[Tag]) -> None:
         """Make a thing that stands for what this world has not."""
-        self.lost[tags[-1].words] = self.noun(tags, ALL["shape"])[0]
+        known, thing = [*self.things], self.noun(tags, ALL["shape"])[0]
+        self.lost[tags[-1].words] = thing
+        self.strangers += [] if thing in known else [thing]
+
+    def leave_out(self) -> None:
+        """Forget strangers of which little is said, if the prompt is about something: an aside."""
+        met = [draft.partner for draft in self.things]
+        alone = (d for d in self.strangers if not d.partner and d not in met)
+        idle = [draft for draft in alone if {*draft.said} <= {"size"}]
+        if idle and len(idle) < len(self.things):
+            self.things = [draft for draft in self.things if draft not in idle]
+            self.lost |= {words: "" for words, made in self.lost.items() if made in idle}
 
     def gone(self, tags: list[Tag]) -> None:
         """Note what this world has not."""
@@ -200,11 +230,13 @@ class Reader:
         related, noun = tag.values and tag.values <= PARTNER, self.then.kind in "atnoSczi"
         around = noun and tag.values & PARTNER and (tag.kind == "w" or "round" in tag.words)
         alone = not self.things and (not tag.values or related or filmed)
+        order = begins and tag.kind == "v" and not tag.values  # "…, rise up"
         if related and self.then.words == "by":
             self.passive = tag, self.about()[-1]
         elif noun and tag.kind == "v" and tag.values == {"bitten"} or begins and around:
             self.passive = tag, None  # "a bite out of the cube"; "around the cube rolls a ball"
-        elif tag.camera and (alone or filmed and (self.place.may({"camera": tag.camera}))):
+            self.strangers = [d for d in self.strangers if d not in self.subject]  # who bites
+        elif tag.camera and (alone or order or filmed and self.place.may({"camera": tag.camera})):
             self.subject = [self.place]
             self.say(self.subject, tag)
         elif not tag.values or filmed and tag.kind != "w" and self.before[-1:] in {*"fyu"}:
@@ -219,8 +251,13 @@ class Reader:
         kind, words = tags[0].kind, tags[0].words
         but = [self.seeker] if self.seeker else self.subject[-1:]
         others = [draft for draft in self.things if draft not in but][-1:]
+        if self.negated and kind in ",." and self.before[-1:] == "x" and self.things:
+            self.negated = False  # "the block does not."
+            self.say(self.about(self.whole), Tag("p", "not", frozenset({"still"})))
         self.negated = kind not in ",." and (self.negated or kind == "x" or words == "neither")
-        if kind in "iq" and self.seeker:
+        if kind == "i" and self.passive and not self.passive[1]:  # "behind it goes a ball"
+            self.passive = self.passive[0], (self.things or [None])[-1]
+        elif kind in "iq" and self.seeker:
             self.seeker.partner = self.seeker.partner or (others or [None])[0]
         elif kind == "q":
             more = [self.group.pop(0)] if self.group else others

@@ -87,7 +87,10 @@ def respelt(word: str) -> str:
 def tagged(prompt: str) -> list[Tag]:
     """Cut a prompt into phrases, the longest known ones first."""
     text = unicodedata.normalize("NFKC", prompt).lower().replace("’", "'")
-    text = re.sub(r"[-_]|'s\b", " ", re.sub(r"n't\b", " not", text))
+    text = text.replace("w/o", "without").replace("w/", "with ")
+    text = re.sub(r"n't\b|(?<=\b(?:do|is))nt\b|(?<=\bdoes)nt\b|(?<=\bcan)t\b", " not", text)
+    text = re.sub(r"[-_]|'s\b", " ", text)
+    text = re.sub(r"(^|[,.!?] *)right, ", r"\1", text)  # "Right, I need a cube"
     words, tags, i = re.findall(r"[^\W_]+|[^\w\s]", text)[:MOST_WORDS], [], 0
     known, phrases = [respelt(word) for word in words], thesaurus()[0]
     while i < len(words):
@@ -95,6 +98,9 @@ def tagged(prompt: str) -> list[Tag]:
         n, kind = next(lengths, 1), "u" if words[i].isalnum() else "," if words[i] in ",:" else "."
         tag, said = phrases.get(" ".join(known[i : i + n]), Tag(kind)), " ".join(words[i : i + n])
         before = tags[-1].kind if tags else ""
+        if before == "S" and said in ("shape", "form"):  # "a party hat shape"
+            i += n
+            continue
         if tag.kind == before == "u":
             said = f"{tags.pop().words} {said}"
         if tag.kind == "v" and words[i].endswith("ing"):  # "a spinning cube", "a cube circling it"
