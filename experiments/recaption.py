@@ -10,10 +10,10 @@ kinds of captions:
     recaptioned   what our captioner says of the same clips
     true          what the film studio knows: the most that any captioner can reach
 
-    python experiments/recaption.py web 0          # one run: kind of captions, seed
+    python experiments/recaption.py web 0 1 2      # kind of captions, seeds
     python experiments/recaption.py --table        # what all runs have shown
 
-A run takes about five minutes on two cores and adds its lines to `recaption.csv`. The judge scores
+A seed takes about five minutes on two cores and adds its lines to `recaption.csv`. The judge scores
 held-out prompts of one object, in the words of the training language (full) and as short ones.
 """
 
@@ -168,25 +168,29 @@ def score(sora: Sora, judge, count: int, style: str, seed: int) -> dict[str, flo
     return {name: joined[name].double().mean().item() for name in (*named, "all that is named")}
 
 
-def run(kind: str, seed: int, steps: int, prompts: int, table: Path) -> None:
-    """Train with captions of a kind, score the model, and note the outcome."""
+def run(kind: str, seeds: list[int], steps: int, prompts: int, table: Path) -> None:
+    """Train with captions of a kind, score the models, and note the outcomes."""
     sora = minisora.load(device="cpu")
     filmed = bucket(sora.vae, CLIPS)
     captioner = sora.captioner if kind == "recaptioned" else None
     clips = captioned(filmed, kind, captioner)
     print(*clips.captions[:4], sep="\n")
-    began = time.perf_counter()
-    dit = train(clips, seed, replace(RECIPE, steps=steps))
-    seconds = time.perf_counter() - began
-    dit.eval()
-    judge, mine = load_judge(None), Sora(sora.vae, dit)
+    for seed in seeds:
+        began = time.perf_counter()
+        dit = train(clips, seed, replace(RECIPE, steps=steps)).eval()
+        about = (kind, seed, steps, round(time.perf_counter() - began), prompts)
+        note(Sora(sora.vae, dit), about, table)
+
+
+def note(mine: Sora, about: tuple, table: Path) -> None:
+    """Score a model, and add a line for each share to the table."""
+    judge, (kind, seed, _, _, prompts) = load_judge(None), about
     with open(table, "a", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         if not file.tell():
             rows.writerow("kind seed steps seconds prompts style attribute share".split())
         for style in STYLES:
             for name, share in score(mine, judge, prompts, style, seed).items():
-                about = (kind, seed, steps, round(seconds), prompts)
                 rows.writerow([*about, style, name, round(share, 4)])
                 print(f"{kind} {seed}, {style}: {name} {share:.3f}")
 
@@ -231,14 +235,14 @@ def main(words: list[str] | None = None) -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kind", nargs="?", choices=KINDS)
-    parser.add_argument("seed", nargs="?", type=int, default=0)
+    parser.add_argument("seeds", nargs="*", type=int, default=[0])
     parser.add_argument("--steps", type=int, default=RECIPE.steps)
     parser.add_argument("--prompts", type=int, default=200)
     parser.add_argument("--out", type=Path, default=TABLE)
     parser.add_argument("--table", action="store_true", help="print what all runs have shown")
     args = parser.parse_args(words)
     if args.kind:
-        run(args.kind, args.seed, args.steps, args.prompts, args.out)
+        run(args.kind, args.seeds, args.steps, args.prompts, args.out)
     elif not args.table:
         parser.error(f"which captions: {', '.join(KINDS)}? or --table")
     if args.table:

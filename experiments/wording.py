@@ -108,10 +108,11 @@ def main(words: list[str] | None = None) -> None:
     """Generate both, have them judged, and print the shares with their intervals."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, help="only so many of the prompts")
+    parser.add_argument("--prompts", type=Path, default=PROMPTS)
     parser.add_argument("--steps", type=int, default=25)
     args = parser.parse_args(words)
     sora, judge = minisora.load(), load_judge(None)
-    found, impossible = pairs()
+    found, impossible = pairs(args.prompts)
     found, hits = found[: args.count], {"canonical": [], "expanded": []}
     for i in tqdm(range(0, len(found), 16), "generating and judging", unit="batch"):
         some = found[i : i + 16]
@@ -127,11 +128,9 @@ def main(words: list[str] | None = None) -> None:
     kept = torch.tensor([kept for *_, kept in found])
     print("everything named is in the expansion: {:.1%} [{:.1%}, {:.1%}]".format(*wilson(kept)))
     for name, rows in hits.items():
-        print(
-            "{}: every attribute right {:.1%} [{:.1%}, {:.1%}]".format(
-                name, *wilson(torch.cat(rows))
-            )
-        )
+        right, line = torch.cat(rows), "{}: every attribute right {:.1%} [{:.1%}, {:.1%}]"
+        print(line.format(name, *wilson(right)), end="; ")
+        print("of what was read {:.1%} [{:.1%}, {:.1%}]".format(*wilson(right[kept])))
 
 
 if __name__ == "__main__":

@@ -152,8 +152,9 @@ class Reader:
         """Return whether a noun says more of the last thing: "a cone, a red one", "a red cone"."""
         last, more = self.things[-1], {*wanted} - {"shape"}
         bare = noun.kind == "S" and {*last.said} == {"shape"} and last.is_a({"shape": noun.values})
-        fits = more and not more & {*last.said} and last.may(wanted) and not noun.plural
-        return bool(fits and self.before[-1:] in {",", "."} and (noun.words == "one" or bare))
+        fits = not more & {*last.said} and last.may(wanted) and not noun.plural
+        said = re.search("[,.]y?$", self.before) if more else self.before in (".", ".y")
+        return bool(fits and said and (noun.words == "one" or bare))
 
     def new(self, count: int, wanted: dict) -> list[Draft]:
         """Return new things, the first of them one that was spoken of before its noun came."""

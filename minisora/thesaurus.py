@@ -20,6 +20,14 @@ MOST_WORDS, LONGEST = 200, 5  # words of a prompt that are read; words of a phra
 PARTNER = frozenset(PARTNERED)
 
 
+MEANT = (  # what phrases alone would misread
+    (r"(^|[,.!?] *)right, ", r"\1"),  # "Right, I need a cube"
+    (r"\bright (?=(up to|at|towards?|past|behind|a?round|into|through|out|there|here|by) )", ""),
+    (r"\b(frame|take|slate|shot|scene|version) ?\d+\b", r"\1"),
+    (r"\bone (\w+) (?=one \w+)", r"one \1, "),  # "one red one blue"
+)
+
+
 @dataclass(frozen=True)
 class Tag:
     """A phrase and what it stands for."""
@@ -90,7 +98,8 @@ def tagged(prompt: str) -> list[Tag]:
     text = text.replace("w/o", "without").replace("w/", "with ")
     text = re.sub(r"n't\b|(?<=\b(?:do|is))nt\b|(?<=\bdoes)nt\b|(?<=\bcan)t\b", " not", text)
     text = re.sub(r"[-_]|'s\b", " ", text)
-    text = re.sub(r"(^|[,.!?] *)right, ", r"\1", text)  # "Right, I need a cube"
+    for pattern, plain in MEANT:
+        text = re.sub(pattern, plain, text)
     words, tags, i = re.findall(r"[^\W_]+|[^\w\s]", text)[:MOST_WORDS], [], 0
     known, phrases = [respelt(word) for word in words], thesaurus()[0]
     while i < len(words):
@@ -98,7 +107,9 @@ def tagged(prompt: str) -> list[Tag]:
         n, kind = next(lengths, 1), "u" if words[i].isalnum() else "," if words[i] in ",:" else "."
         tag, said = phrases.get(" ".join(known[i : i + n]), Tag(kind)), " ".join(words[i : i + n])
         before = tags[-1].kind if tags else ""
-        if before == "S" and said in ("shape", "form"):  # "a party hat shape"
+        vague, shapes = len(tag.values) == 5 and tag.kind == "S", before == "S" and tags[-1].values
+        if shapes and len(shapes) < 5 and (vague or said == "shaped"):  # "a donut shaped thing"
+            tags = tags[:-2] + tags[-1:] if len(tags[-2:-1] and tags[-2].values) == 5 else tags
             i += n
             continue
         if tag.kind == before == "u":
