@@ -53,6 +53,7 @@ class Reader:
         self.whole = True  # whether the subject is spoken of as one: "two boxes", "both"
         self.group: list[Draft] = []  # of "two boxes", those that nothing was said of alone
         self.seeker = self.passive = None  # who circles what is still to come; "circled by"
+        self.ahead: list[Tag] = []  # of "up and down hops a ball": what is said before the ball
         self.negated, tags = False, tagged(prompt)
         letters = "".join(tag.kind for tag in tags)
         for part in re.finditer(f"{thesaurus()[1]}|.", letters):
@@ -110,6 +111,9 @@ class Reader:
             one = tag.kind == "c" and len(colors) == len(drafts)
             self.say([drafts[colors.index(tag)]] if one else drafts, tag)
         self.say(drafts, noun, values)
+        for tag in self.ahead:
+            self.say(drafts, tag)
+        self.ahead = []
         self.lost |= {tag.words: "" for tag in more if tag.kind in "uh"}
         joined = re.search("[Souc]&$", self.before)
         if self.passive and self.passive[0].kind == "w" and not self.passive[1]:
@@ -139,8 +143,9 @@ class Reader:
             if draft.owed and draft.may(wanted):
                 draft.owed = False
                 return [draft]
-        if self.things and self.repeats(noun, wanted):
-            return self.things[-1:]
+        spoken = ([d for d in self.subject if d is not self.place] or self.things)[-1:]
+        if spoken and self.repeats(spoken[0], noun, wanted):
+            return spoken
         if noun.words == "one" and same and not kinds & {*"ano"}:  # "white one bounces"
             return same[-1:]
         another = noun.kind == "o" and noun.words not in ("one", "ones")
@@ -148,9 +153,11 @@ class Reader:
             return []
         return same if noun.plural else same[-1:]
 
-    def repeats(self, noun: Tag, wanted: dict) -> bool:
+    def repeats(self, last: Draft, noun: Tag, wanted: dict) -> bool:
         """Return whether a noun says more of the last thing: "a cone, a red one", "a red cone"."""
-        last, more = self.things[-1], {*wanted} - {"shape"}
+        more, named = {*wanted} - {"shape"}, "shape" in last.said or last in self.strangers
+        if not named and self.before[-1:] == "_" and last.may(wanted):
+            return True  # "the object is a cone"
         bare = noun.kind == "S" and {*last.said} == {"shape"} and last.is_a({"shape": noun.values})
         fits = not more & {*last.said} and last.may(wanted) and not noun.plural
         said = re.search("[,.]y?$", self.before) if more else self.before in (".", ".y")
@@ -221,9 +228,20 @@ class Reader:
     def deal(self, tags: list[Tag]) -> None:
         """Say adjectives of the subject, or deal them out to a group."""
         said = [tag for tag in tags if tag.values]
-        each = [[draft] for draft in self.group] if len(said) > 1 else []
+        bare = [d for d in self.things if NAMES[min(said[0].values)] not in d.said]
+        group = self.group or (bare if len(bare) == len(said) else [])
+        each = [[draft] for draft in group] if len(said) > 1 else []
         for k, tag in enumerate(said):
             self.say(each[k] if k < len(each) else self.about(self.whole), tag)
+
+    def nth(self, tags: list[Tag]) -> None:
+        """Speak of the first, second or third thing."""
+        thing = self.things[int(min(tags[0].values)) - 1 :][:1] or self.about()[-1:]
+        if self.seeker:
+            self.seeker.partner, self.seeker = self.seeker.partner or thing[0], None
+        else:
+            self.subject, self.whole = thing, False
+            self.group = [draft for draft in self.group if draft not in thing]
 
     def verb(self, tags: list[Tag]) -> None:
         """Say what the subject does, or the camera."""
@@ -232,9 +250,16 @@ class Reader:
         around = noun and tag.values & PARTNER and (tag.kind == "w" or "round" in tag.words)
         alone = not self.things and (not tag.values or related or filmed)
         order = begins and tag.kind == "v" and not tag.values  # "…, rise up"
-        if related and self.then.words == "by":
+        if begins and tag.kind == "w" and self.then.kind == "v" or self.ahead and noun:
+            self.ahead.append(tag)
+        elif related and self.then.words == "by":
             self.passive = tag, self.about()[-1]
-        elif noun and tag.kind == "v" and tag.values == {"bitten"} or begins and around:
+        elif (
+            noun
+            and tag.kind == "v"
+            and tag.values == {"bitten"}
+            or (begins and around and tag.kind != "v")
+        ):
             self.passive = tag, None  # "a bite out of the cube"; "around the cube rolls a ball"
             self.strangers = [d for d in self.strangers if d not in self.subject]  # who bites
         elif tag.camera and (alone or order or filmed and self.place.may({"camera": tag.camera})):
@@ -263,10 +288,11 @@ class Reader:
         elif kind == "q":
             more = [self.group.pop(0)] if self.group else others
             self.subject = more or self.noun([Tag("o", "another")])
-        elif kind == "i" and self.before[-1:] not in {*"vwpf@r"}:
+        elif kind == "i" and words != "itself" and self.before[-1:] not in {*"vwpf@r"}:
             self.subject = self.things[-1:]
         elif kind == "l" and self.things and not self.seeker:
-            self.subject, self.whole = [*self.things], True
+            known = [draft for draft in self.things if draft not in self.strangers]
+            self.subject, self.whole = known or [*self.things], True
         elif kind == "&" and self.then.kind in "vf":
             self.subject = self.head or self.subject
         elif kind == "." and self.subject == [self.place]:

@@ -22,7 +22,11 @@ PARTNER = frozenset(PARTNERED)
 
 MEANT = (  # what phrases alone would misread
     (r"(^|[,.!?] *)right, ", r"\1"),  # "Right, I need a cube"
-    (r"\bright (?=(up to|at|towards?|past|behind|a?round|into|through|out|there|here|by) )", ""),
+    (r"\bright (?=(up to|at|towards?|past|behind|into|through|out|there|here|by) )", ""),
+    (r"\bround (?=(the|an?|it|that|this|another) )", "around "),
+    (r"\bno\. ?\d", ""),
+    (r"\b2 (?=(the|left|right) )", "to "),
+    (r"(\w)\1{2,}", r"\1"),  # "reeeed"
     (r"\b(frame|take|slate|shot|scene|version) ?\d+\b", r"\1"),
     (r"\bone (\w+) (?=one \w+)", r"one \1, "),  # "one red one blue"
 )
