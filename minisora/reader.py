@@ -100,7 +100,7 @@ class Reader:
             return []
         values = values or noun.values or self.shape
         self.shape = noun.values or self.shape
-        adjectives = [tag for tag in more if tag.values and tag.kind != "n"]
+        adjectives = [tag for tag in more if tag.values and tag.kind not in "nk"]
         colors = [tag for tag in more if tag.kind == "c"]
         wanted = {NAMES[min(tag.values)]: tag.values for tag in adjectives} | {"shape": values}
         counts = [int(min(tag.values)) for tag in more if tag.kind == "n"]
