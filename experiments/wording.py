@@ -1,8 +1,9 @@
 """Does free wording cost anything? Other people's prompts, expanded, against canonical captions.
 
-`tests/blind_prompts.tsv` has 300 prompts by somebody who had not seen the thesaurus, with what a
-person reads in each. A prompt is generated twice with one seed: from what our expansion makes of
-it, and from a canonical caption of what the person read. The judge says which videos show it.
+`tests/second_blind_prompts.tsv` has 300 prompts by somebody who had not seen the thesaurus, with
+what a person reads in each. A prompt is generated twice with one seed: from what our expansion
+makes of it, and from a canonical caption of what the person read. The judge says which videos show
+it.
 
     python experiments/wording.py                  # about five minutes on two cores
 """
@@ -22,7 +23,7 @@ from minisora.expand import Expansion
 from minisora.reader import ALL, NAMES
 from minisora.thesaurus import PARTNER
 
-PROMPTS = Path(__file__).parents[1] / "tests" / "blind_prompts.tsv"
+PROMPTS = Path(__file__).parents[1] / "tests" / "second_blind_prompts.tsv"
 
 
 def rows_of(path: Path) -> list[list[str]]:

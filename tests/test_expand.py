@@ -48,7 +48,16 @@ def score(path, seed=0):
     return total, lost, slowest
 
 
-@pytest.mark.parametrize(("name", "least"), [("free_prompts", 0.99), ("more_prompts", 0.97)])
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("free_prompts", 0.99),
+        ("more_prompts", 0.97),
+        ("others_prompts", 0.97),
+        ("blind_prompts", 0.96),
+        ("second_blind_prompts", 0.97),
+    ],
+)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_what_people_say_is_kept(name, least, seed):
     total, lost, _ = score(HERE / f"{name}.tsv", seed)
