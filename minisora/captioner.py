@@ -104,15 +104,25 @@ class Captioner(nn.Module):
             x = block(x, None)
         return x
 
-    def say(self, seen: Tensor, tokens: Tensor) -> Tensor:
+    def before(self, seen: Tensor) -> list[Tensor]:
+        """Return what words find before them in each of their blocks, each `b n d`.
+
+        What was seen does not look at words: it is worked out once for all words of a caption.
+        """
+        rows = [seen]
+        for block in self.blocks[self.config.depth : -1]:
+            rows.append(block(rows[-1], None))
+        return rows
+
+    def say(self, seen: Tensor, tokens: Tensor, before: list[Tensor] | None = None) -> Tensor:
         """Return logits `b m words` of the word after each token, given what was seen, `b n d`."""
         n, m = seen.shape[1], tokens.shape[1]
-        x = torch.cat([seen, self.embed(tokens) + self.places.weight[:m]], 1)
-        mask = torch.ones(n + m, n + m, dtype=torch.bool, device=x.device).tril()
-        mask[:, :n] = True
-        for block in self.blocks[self.config.depth :]:
-            x = block(x, mask)
-        return self.head(self.norm(x[:, n:]))
+        x = self.embed(tokens) + self.places.weight[:m]
+        mask = torch.ones(m, n + m, dtype=torch.bool, device=x.device).tril(n)
+        blocks = self.blocks[self.config.depth :]
+        for block, row in zip(blocks, before or self.before(seen), strict=True):
+            x = block(x, mask, row)
+        return self.head(self.norm(x))
 
     @torch.no_grad()
     def write(self, z: Tensor, sure: float = 0.5) -> Iterator[Caption]:
@@ -126,8 +136,10 @@ class Captioner(nn.Module):
             chances = torch.ones(len(some), 0, device=device)
             with autocast(device):
                 seen = self.see(some.to(device))
+                before = self.before(seen)
                 while words.shape[1] <= LENGTH and (words != PAD).all(1).any():
-                    best = self.say(seen, words)[:, -1].float().softmax(-1).max(-1, keepdim=True)
+                    after = self.say(seen, words, before)[:, -1].float().softmax(-1)
+                    best = after.max(-1, keepdim=True)
                     words = torch.cat([words, best.indices], 1)
                     chances = torch.cat([chances, best.values], 1)
             for row, p in zip(words[:, 1:].tolist(), chances.tolist(), strict=True):

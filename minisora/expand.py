@@ -1,7 +1,7 @@
 """Prompt expansion: free wording in, a full caption of the training language out.
 
 Sora's report: "we also leverage GPT to turn short user prompts into longer detailed captions".
-Ours is a thesaurus and ten rules, no network: what the user said is kept, what was left open is
+Ours is a thesaurus and eleven rules, no network: what the user said is kept, what was left open is
 drawn, and what this world cannot show is told.
 """
 

@@ -120,10 +120,14 @@ class TextBlock(nn.Module):
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.mlp_in, self.mlp_out = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """Map `b n d` to the same shape; mask `b 1 1 n` is True at words."""
-        q, k, v = rearrange(self.qkv(self.norm(x)), "b n (p h d) -> p b h n d", p=3, h=self.heads)
-        seen = attention(q, k, v, mask, scale=q.shape[-1] ** -0.5)
+    def forward(self, x: Tensor, mask: Tensor | None, before: Tensor | None = None) -> Tensor:
+        """Map `b n d` to the same shape; mask `b 1 1 n` is True at words.
+
+        `before`, `b m d`, stands before x: it is looked at (the mask is then m+n wide) and stays.
+        """
+        around = self.norm(x if before is None else torch.cat([before, x], 1))
+        q, k, v = rearrange(self.qkv(around), "b n (p h d) -> p b h n d", p=3, h=self.heads)
+        seen = attention(q[:, :, -x.shape[1] :], k, v, mask, scale=q.shape[-1] ** -0.5)
         x = x + self.out(rearrange(seen, "b h n d -> b n (h d)"))
         return x + self.mlp_out(F.gelu(self.mlp_in(self.mlp_norm(x))))
 
