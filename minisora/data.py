@@ -189,10 +189,7 @@ class Bucket:
 
 
 def draw_caption(source: world.Scene | str, rng: random.Random, levels: tuple = LEVELS) -> str:
-    """Draw one of a scene's many captions; a given caption is always itself.
-
-    `levels` says how often short, medium and full ones are drawn.
-    """
+    """Draw one of a scene's captions, of `levels` that often; a given one is always itself."""
     if isinstance(source, str):
         return source
     return captions.describe(source, rng.choices(captions.LEVELS, levels)[0], rng)
