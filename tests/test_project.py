@@ -155,7 +155,7 @@ def test_the_package_stays_small():
     long = {name: n for name, source in sources.items() if (n := len(source.splitlines())) > 300}
     assert not long, f"over 300 lines: {long}"
     total = sum(map(lines_of_code, sources.values()))
-    assert total < 6300, f"{total} lines of code in minisora/"
+    assert total < 6400, f"{total} lines of code in minisora/"
 
 
 # --- fit to share
