@@ -404,7 +404,7 @@ def test_possible_motions():
 
 if __name__ == "__main__":
     for file in sys.argv[1:]:
-        total, lost, slowest = score(file)
+        total, lost, slowest = score(Path(file))
         for prompt, attributes in lost.items():
             print(f"  {prompt}: {attributes}")
         hits = 1 - sum(map(len, lost.values())) / total
