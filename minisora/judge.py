@@ -99,8 +99,8 @@ class Judge(nn.Module):
     def say(self, x: Tensor) -> Said:
         """Say what any number of clips show, wherever the judge is; float32 on the CPU.
 
-        The logits are means over five looks, of which four are moved by two pixels: what one look
-        gets wrong the others often have right (NOTES.md).
+        All are means over five looks, of which four are moved by two pixels: what one look gets
+        wrong the others often have right (NOTES.md).
         """
         device, (h, w), parts = self.slot_embed.device, x.shape[-2:], []
         for some in x.split(32):

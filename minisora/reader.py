@@ -105,8 +105,9 @@ class Reader:
         wanted = {NAMES[min(tag.values)]: tag.values for tag in adjectives} | {"shape": values}
         counts = [int(min(tag.values)) for tag in more if tag.kind == "n"]
         counts += [max(2, len(colors)) if noun.plural else 1]
-        kinds = {tag.kind for tag in more}
-        drafts = self.known(noun, kinds, wanted) or self.new(counts[0], wanted)
+        kinds = {"t" if tag.kind == "k" else tag.kind for tag in more}
+        nth = [int(min(tag.values)) for tag in more if tag.kind == "k"]
+        drafts = self.known(noun, kinds, wanted, *nth[:1]) or self.new(counts[0], wanted)
         for tag in adjectives:
             one = tag.kind == "c" and len(colors) == len(drafts)
             self.say([drafts[colors.index(tag)]] if one else drafts, tag)
@@ -133,9 +134,11 @@ class Reader:
         self.whole, self.seeker = len(drafts) > 1 or not joined, None
         return drafts
 
-    def known(self, noun: Tag, kinds: set[str], wanted: dict) -> list[Draft]:
+    def known(self, noun: Tag, kinds: set[str], wanted: dict, nth: int = 0) -> list[Draft]:
         """Return the things that a noun comes back to: "the ball", "one" of two."""
         same = [draft for draft in self.things if draft.is_a(wanted)]
+        if nth and noun.kind == "S" and len(same) > 1:  # "the second ball"
+            return same[:nth][-1:]
         bare = self.group and (noun.kind != "S" or "shape" not in self.group[0].said)
         if bare and not (same and "t" in kinds):  # "two boxes, one"; "three things: a box"
             return [self.group.pop(0)]
@@ -144,12 +147,11 @@ class Reader:
                 draft.owed = False
                 return [draft]
         spoken = ([d for d in self.subject if d is not self.place] or self.things)[-1:]
-        if spoken and self.repeats(spoken[0], noun, wanted):
+        if spoken and not kinds & {*"no"} and self.repeats(spoken[0], noun, wanted):
             return spoken
-        if noun.words == "one" and same and not kinds & {*"ano"}:  # "white one bounces"
-            return same[-1:]
         another = noun.kind == "o" and noun.words not in ("one", "ones")
-        if another or kinds & {*"ano"} or len(wanted) > 1 and "t" not in kinds:
+        back = "t" in kinds or noun.words == "one"  # "white one bounces"
+        if another or kinds & {*"ano"} or len(wanted) > 1 and not back:
             return []
         return same if noun.plural else same[-1:]
 
@@ -168,33 +170,31 @@ class Reader:
         loose = [draft for draft in self.things[-1:] if draft.loose and draft.may(wanted)]
         for draft in loose:
             draft.loose = False
-        made, room = [Draft() for _ in range(count - len(loose))], MOST - len(self.things)
-        if len(made) > room:
+        made = [Draft() for _ in range(count - len(loose))]
+        if len(made) > MOST - len(self.things):
             self.leave_out()
-            room = MOST - len(self.things)
-        if len(made) > room:
+        if len(made) > (room := MOST - len(self.things)):
             self.clashes[f"a scene has {MOST} objects at most: more are left out"] = None
         self.things += made[:room]
         return loose + made
 
     def no_noun(self, tags: list[Tag]) -> None:
         """Make a thing of which only colour or size was said, if it is not said of another."""
-        if self.things and re.search("_y?$", self.before):  # "it was a lovely yellow"
-            self.deal(tags)
-        else:
-            self.noun([*tags, Tag("")], ALL["shape"])
+        told = re.search("_y?$", self.before) and tags[0].kind == "a" and self.then.kind != "&"
+        if self.things and told:  # "it was a lovely yellow"
+            return self.deal(tags)
+        self.noun([*tags, Tag("")], ALL["shape"])
 
     def stranger(self, tags: list[Tag]) -> None:
         """Make a thing that stands for what this world has not."""
-        known, thing = [*self.things], self.noun(tags, ALL["shape"])[0]
-        self.lost[tags[-1].words] = thing
-        self.strangers += [] if thing in known else [thing]
+        known, made = [*self.things], self.noun(tags, ALL["shape"])
+        self.lost[tags[-1].words] = made[0]
+        self.strangers += [draft for draft in made if draft not in known]
 
     def leave_out(self) -> None:
         """Forget strangers of which little is said, if the prompt is about something: an aside."""
-        met = [draft.partner for draft in self.things]
-        alone = (d for d in self.strangers if not d.partner and d not in met)
-        idle = [draft for draft in alone if {*draft.said} <= {"size"}]
+        met = [d.partner for d in self.things] + [d for d in self.things if d.partner]
+        idle = [d for d in self.strangers if {*d.said} <= {"size"} and d not in met]
         if idle and len(idle) < len(self.things):
             self.things = [draft for draft in self.things if draft not in idle]
             self.lost |= {words: "" for words, made in self.lost.items() if made in idle}
@@ -222,8 +222,9 @@ class Reader:
         if tags[0].kind == "v" and not tags[0].camera:
             self.verb([tags[0]])  # "hop, the camera": no verb of the camera's
         self.subject = self.head = [self.place]
-        for tag in (tag for tag in tags if tag.camera):
+        for tag in (tag for tag in [*self.ahead, *tags] if tag.camera):
             self.say(self.subject, tag)
+        self.ahead = []
 
     def deal(self, tags: list[Tag]) -> None:
         """Say adjectives of the subject, or deal them out to a group."""
@@ -236,8 +237,10 @@ class Reader:
 
     def nth(self, tags: list[Tag]) -> None:
         """Speak of the first, second or third thing."""
-        thing = self.things[int(min(tags[0].values)) - 1 :][:1] or self.about()[-1:]
-        if self.seeker:
+        thing = self.things[: int(min(tags[0].values))][-1:] or self.about()[-1:]
+        if self.passive and not self.passive[1]:
+            self.passive = self.passive[0], thing[0]
+        elif self.seeker:
             self.seeker.partner, self.seeker = self.seeker.partner or thing[0], None
         else:
             self.subject, self.whole = thing, False
@@ -246,22 +249,19 @@ class Reader:
     def verb(self, tags: list[Tag]) -> None:
         """Say what the subject does, or the camera."""
         (tag,), filmed, begins = tags, self.subject == [self.place], self.before[-1:] in ",."
-        related, noun = tag.values and tag.values <= PARTNER, self.then.kind in "atnoSczi"
+        related, noun = tag.values and tag.values <= PARTNER, self.then.kind in "atnokSczi"
         around = noun and tag.values & PARTNER and (tag.kind == "w" or "round" in tag.words)
         alone = not self.things and (not tag.values or related or filmed)
         order = begins and tag.kind == "v" and not tag.values  # "…, rise up"
-        if begins and tag.kind == "w" and self.then.kind == "v" or self.ahead and noun:
+        early = self.ahead and noun or begins and tag.kind == "w" and self.then.kind == "v"
+        bites = noun and tag.kind == "v" and tag.values == {"bitten"}
+        if early and tag.values:
             self.ahead.append(tag)
         elif related and self.then.words == "by":
             self.passive = tag, self.about()[-1]
-        elif (
-            noun
-            and tag.kind == "v"
-            and tag.values == {"bitten"}
-            or (begins and around and tag.kind != "v")
-        ):
+        elif bites or begins and around and tag.kind != "v":
             self.passive = tag, None  # "a bite out of the cube"; "around the cube rolls a ball"
-            self.strangers = [d for d in self.strangers if d not in self.subject]  # who bites
+            self.strangers = [d for d in self.strangers if d not in self.subject]  # who bites stays
         elif tag.camera and (alone or order or filmed and self.place.may({"camera": tag.camera})):
             self.subject = [self.place]
             self.say(self.subject, tag)
@@ -277,10 +277,10 @@ class Reader:
         kind, words = tags[0].kind, tags[0].words
         but = [self.seeker] if self.seeker else self.subject[-1:]
         others = [draft for draft in self.things if draft not in but][-1:]
-        if self.negated and kind in ",." and self.before[-1:] == "x" and self.things:
-            self.negated = False  # "the block does not."
-            self.say(self.about(self.whole), Tag("p", "not", frozenset({"still"})))
+        rests = self.negated and kind in ",." and self.before == "_x" and self.things
         self.negated = kind not in ",." and (self.negated or kind == "x" or words == "neither")
+        if rests:  # "the block does not."
+            self.say(self.about(self.whole), Tag("p", "not", frozenset({"still"})))
         if kind == "i" and self.passive and not self.passive[1]:  # "behind it goes a ball"
             self.passive = self.passive[0], (self.things or [None])[-1]
         elif kind in "iq" and self.seeker:

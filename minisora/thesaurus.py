@@ -22,12 +22,17 @@ PARTNER = frozenset(PARTNERED)
 
 MEANT = (  # what phrases alone would misread
     (r"(^|[,.!?] *)right, ", r"\1"),  # "Right, I need a cube"
-    (r"\bright (?=(up to|at|towards?|past|behind|into|through|out|there|here|by) )", ""),
+    (r"(?<!the )\bright (?=(up to|towards?|past|behind|there|here)\b)", ""),
+    (r"(?<!the )\bright (?=(at|by) (the|an?|me|us|you)\b)", ""),
+    (r"(?<=ing )camera (?=(left|right)\b)", ""),
     (r"\bround (?=(the|an?|it|that|this|another) )", "around "),
     (r"\bno\. ?\d", ""),
+    (r"\b(mov(?:es?|ing)) in (?=the )", r"\1, in "),  # the dark
     (r"\b2 (?=(the|left|right) )", "to "),
-    (r"(\w)\1{2,}", r"\1"),  # "reeeed"
-    (r"\b(frame|take|slate|shot|scene|version) ?\d+\b", r"\1"),
+    (r"([^\W\d])\1{2,}", r"\1"),  # "reeeed"
+    (r"\b(frame|take|slate|shot|scene|version) ?\d+(?=\W*$| *[,.:;–-]| an?\b| take\b)", r"\1"),
+    (r"\bw/o(ut)?\b", "without"),
+    (r"\bw/", "with "),
     (r"\bone (\w+) (?=one \w+)", r"one \1, "),  # "one red one blue"
 )
 
@@ -99,7 +104,6 @@ def respelt(word: str) -> str:
 def tagged(prompt: str) -> list[Tag]:
     """Cut a prompt into phrases, the longest known ones first."""
     text = unicodedata.normalize("NFKC", prompt).lower().replace("’", "'")
-    text = text.replace("w/o", "without").replace("w/", "with ")
     text = re.sub(r"n't\b|(?<=\b(?:do|is))nt\b|(?<=\bdoes)nt\b|(?<=\bcan)t\b", " not", text)
     text = re.sub(r"[-_]|'s\b", " ", text)
     for pattern, plain in MEANT:

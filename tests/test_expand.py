@@ -90,7 +90,7 @@ def facts(scene):
 @pytest.mark.parametrize("level", LEVELS)
 def test_what_the_grammar_can_make_stays_and_is_understood(level):
     rng = random.Random(level)
-    for scene in scenes(60):
+    for scene in scenes(400):
         text = describe(scene, level, rng)
         made = expand(text, seed=3)
         assert made.caption == text and not made.filled and not made.notes
@@ -218,6 +218,24 @@ change the ball to red
     a red sphere
 a mouse nibbles a yellow cube
     an object and a yellow cube is bitten
+a small ball. a big ball.
+    a small sphere and a large sphere
+a cone, a large red one, spins
+    a large red cone spins
+a cube, another red cube
+    a cube and a red cube
+two boxes, the first red, the second blue and spinning
+    a red cube and a blue cube spins
+two cubes. around the first cube rolls a ball
+    a sphere circles the cube, a cube and a cube
+up and down hops a ball, to the left slides a cube
+    a sphere bounces and a cube slides left
+a red ball spins, a cube doesn't
+    a red sphere spins and a cube stands still
+a donut shaped thing spins
+    a ring spins
+my daughter has a school project, so one big red cone
+    a large red cone
 the cube, the cone and the ball all spin
     a cube spins, a cone spins and a sphere spins
 two cones. neither moves
