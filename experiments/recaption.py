@@ -13,7 +13,8 @@ kinds of captions:
     python experiments/recaption.py web 0 1 2      # kind of captions, seeds
     python experiments/recaption.py --table        # what all runs have shown
 
-A seed takes four to nine minutes on two cores and adds its lines to `recaption.csv`. The judge scores
+A seed takes four to nine minutes on two cores and adds its lines to `recaption.csv`. The judge
+scores
 held-out prompts of one object, in the words of the training language (full) and as short ones.
 """
 
