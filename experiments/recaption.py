@@ -14,8 +14,8 @@ kinds of captions:
     python experiments/recaption.py --table        # what all runs have shown
 
 A seed takes four to nine minutes on two cores and adds its lines to `recaption.csv`. The judge
-scores
-held-out prompts of one object, in the words of the training language (full) and as short ones.
+scores held-out prompts of one object, in the words of the training language (full) and as short
+ones.
 """
 
 from __future__ import annotations

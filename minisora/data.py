@@ -33,7 +33,7 @@ from minisora.video import Video, frames_to_tensor
 from minisora.world import captions
 from minisora.world.film import shoot
 
-LEVELS = (1, 1, 3)  # how often a short, a medium and a full caption are drawn
+OFTEN = (1, 1, 3)  # how often, among five captions, a short, a medium and a full caption are drawn
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ class Bucket:
     share: float
     window: int
 
-    def draw(self, count: int, rng: random.Random, levels: tuple = LEVELS) -> Batch:
+    def draw(self, count: int, rng: random.Random, levels: tuple = OFTEN) -> Batch:
         """Draw a batch of windows from random clips; `levels` is that of `draw_caption`."""
         picks = [rng.randrange(len(self.latents)) for _ in range(count)]
         last = max(0, self.latents.shape[2] - self.window)  # a shorter clip is taken whole
@@ -188,7 +188,7 @@ class Bucket:
         return Batch(z.float(), texts, starts, torch.stack(cells), sources)
 
 
-def draw_caption(source: world.Scene | str, rng: random.Random, levels: tuple = LEVELS) -> str:
+def draw_caption(source: world.Scene | str, rng: random.Random, levels: tuple = OFTEN) -> str:
     """Draw one of a scene's captions, of `levels` that often; a given one is always itself."""
     if isinstance(source, str):
         return source

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from minisora.captioner import CaptionerConfig
-from minisora.data import LEVELS, Size
+from minisora.data import OFTEN, Size
 from minisora.dit import DiTConfig
 from minisora.judge import JudgeConfig
 from minisora.vae import VAEConfig
@@ -32,7 +32,7 @@ class Preset:
     cooldown: float = 0.6  # share of the steps in which it falls to 0
     beta: float = 5e-2  # VAE: weight of the KL divergence
     drop: float = 0.12  # DiT: share of captions replaced by the null caption
-    levels: tuple[int, ...] = LEVELS  # DiT: how often captions are short, medium and full
+    levels: tuple[int, ...] = OFTEN  # DiT: how often captions are short, medium and full
     given: float = 0.3  # DiT: share of samples in which some frames are given
     images: float = 0.1  # DiT: share of steps on images alone
     still: float = 0.25  # DiT: share of the steps, at the beginning, that are all on images

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from minisora.world.scenes import PARTNERED
+from minisora.world.scenes import PARTNERED, SHAPES
 
 MOST_WORDS, LONGEST = 200, 5  # words of a prompt that are read; words of a phrase
 PARTNER = frozenset(PARTNERED)
@@ -48,6 +48,11 @@ class Tag:
     near: bool = False  # they are only near to what the words say
     plural: bool = False
     at: int = 0  # which word of the prompt is its first
+
+    @property
+    def vague(self) -> bool:
+        """Whether it is a noun for any shape: in "a donut shaped thing" it says nothing."""
+        return self.kind == "S" and len(self.values) == len(SHAPES)
 
 
 @cache
@@ -115,9 +120,8 @@ def tagged(prompt: str) -> list[Tag]:
         n, kind = next(lengths, 1), "u" if words[i].isalnum() else "," if words[i] in ",:" else "."
         tag, said = phrases.get(" ".join(known[i : i + n]), Tag(kind)), " ".join(words[i : i + n])
         before = tags[-1].kind if tags else ""
-        vague, shapes = len(tag.values) == 5 and tag.kind == "S", before == "S" and tags[-1].values
-        if shapes and len(shapes) < 5 and (vague or said == "shaped"):  # "a donut shaped thing"
-            tags = tags[:-2] + tags[-1:] if len(tags[-2:-1] and tags[-2].values) == 5 else tags
+        if before == "S" and not tags[-1].vague and (tag.vague or said == "shaped"):
+            tags = [*tags[:-2], *(t for t in tags[-2:-1] if not t.vague), tags[-1]]
             i += n
             continue
         if tag.kind == before == "u":
