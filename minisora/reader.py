@@ -158,8 +158,8 @@ class Reader:
     def repeats(self, last: Draft, noun: Tag, wanted: dict) -> bool:
         """Return whether a noun says more of the last thing: "a cone, a red one", "a red cone"."""
         more, named = {*wanted} - {"shape"}, "shape" in last.said or last in self.strangers
-        if not named and self.before[-1:] == "_" and last.may(wanted):
-            return True  # "the object is a cone"
+        if not named and self.before[-1:] in {"_", "_" if last.said else ","} and last.may(wanted):
+            return True  # "the object is a cone", "object: cone"
         bare = noun.kind == "S" and {*last.said} == {"shape"} and last.is_a({"shape": noun.values})
         fits = not more & {*last.said} and last.may(wanted) and not noun.plural
         said = re.search("[,.]y?$", self.before) if more else self.before in (".", ".y")

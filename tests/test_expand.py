@@ -234,6 +234,8 @@ a red ball spins, a cube doesn't
     a red sphere spins and a cube stands still
 a donut shaped thing spins
     a ring spins
+Ground: chequered. Object: cone, blue, small. Motion: slides right.
+    a small blue cone slides right on a checkered floor
 my daughter has a school project, so one big red cone
     a large red cone
 the cube, the cone and the ball all spin
