@@ -54,7 +54,8 @@ _LONG = dict(muon_lr=0.03, decay=0.1, cooldown=0.95, objects=4.0)
 _POLISH = dict(muon_lr=0.012, decay=0.1, adam_lr=1e-3, cooldown=1.0, objects=2.0)
 _POLISH |= dict(still=0.0, kept=(1,), onward=True)
 # full captions of one object in clips that are wholly noise: what its exam asks, and nothing else
-_SPRINT = dict(**_LONG, levels=(0, 0, 1), given=0.0, kept=(4, 4, 4, 2, 1))
+_SPRINT = _LONG | dict(levels=(0, 0, 1), given=0.0, kept=(4, 4, 4, 2, 1), objects=2.0)
+_SLIM = DiTConfig(width=128, heads=2)  # in less than an hour many steps are worth more than width
 _TINY = (Size(24, height=32, width=32), Size(8, frames=33, height=32, width=48))
 # one judge scores all models
 _JUDGE = Preset(JudgeConfig(), _CLIPS[:1], 32, 9000, 800, 450, cooldown=1.0)
@@ -65,7 +66,7 @@ PRESETS = {
     "vae": {
         "smoke": Preset(VAEConfig(width=16), _TINY[:1], 4, 20, 8, 10, warmup=5),
         "cpu": Preset(VAEConfig(width=64), (Size(6000),), 4, 10000, 64, 500),
-        "speedrun": Preset(VAEConfig(width=48), (Size(3000, objects=1),), 4, 2400, 64, 400),
+        "speedrun": Preset(VAEConfig(width=48), (Size(3000, objects=1),), 4, 2000, 64, 400),
         "gpu": Preset(VAEConfig(width=128), (Size(12000),), 32, 12000, 256, 500),
     },
     "dit": {
@@ -73,7 +74,7 @@ PRESETS = {
         "cpu": Preset(DiTConfig(), _CLIPS, 32, 9000, 128, 300, **_LONG),
         "polish": Preset(DiTConfig(), _CLIPS, 32, 4000, 128, 400, **_POLISH),
         "finish": Preset(DiTConfig(), _CLIPS, 32, 6000, 128, 300, **_POLISH),
-        "speedrun": Preset(DiTConfig(), (Size(8000, objects=1),), 32, 2400, 64, 200, **_SPRINT),
+        "speedrun": Preset(_SLIM, (Size(10000, objects=1),), 32, 3900, 64, 300, **_SPRINT),
         "gpu": Preset(_WIDE, _CLIPS, 128, 20000, 256, 500, **_LONG),
     },
     "judge": {
