@@ -19,6 +19,7 @@ from minisora import evaluate, recipes, sora
 from minisora.bench import REFERENCE, Watch, matmul
 from minisora.device import fast_dtype, pick_device
 from minisora.files import write_whole
+from minisora.judge import PLACE, THING
 from minisora.viz import Picture
 
 
@@ -66,7 +67,8 @@ def run(preset: str, seed: int, out: Path, device: str, prompts: int) -> dict:
             stages[kind] = (time.perf_counter() - began) / 60
         model = sora.load(out, device)
         exam = evaluate.examine(model, judge, prompts, objects=1)
-    cells = evaluate.shares(exam)["every"]
+    rows = evaluate.shares(exam)
+    cells = rows["every"]
     made, ceiling = (cells[column][0] for column in evaluate.COLUMNS[2:0:-1])
     found = {
         "minutes": stages["dit"],
@@ -77,6 +79,7 @@ def run(preset: str, seed: int, out: Path, device: str, prompts: int) -> dict:
         "seed": seed,
         "prompts": prompts,
         "every attribute": cells,
+        "generated": {name: row["generated"][0] for name, row in rows.items()},
         "share of the ceiling": made / max(ceiling, 1e-9),
     }
     text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
@@ -90,13 +93,15 @@ def as_text(found: dict) -> str:
     """Say in a few lines what `run` found."""
     made, low, high = (100 * share for share in found["every attribute"]["generated"])
     minutes, vae = found["minutes"], found["minutes of the VAE"]
+    parts = ", ".join(f"{n} {100 * found['generated'][n]:.0f}" for n in (*THING, *PLACE))
     scaled, ceiling = found["minutes at a peak of 150"], 100 * found["share of the ceiling"]
     return (
         f"{minutes:.1f} minutes from nothing, {vae:.1f} of them to the VAE\n"
         f"matrix products here: {found['peak']:.0f} GFLOP/s; {scaled:.1f} minutes if it were 150\n"
         f"{found['prompts']} held-out prompts of one object, every attribute right: {made:.1f}% "
         f"[{low:.1f}, {high:.1f}],\n"
-        f"{ceiling:.0f}% of what filmed clips have through the same VAE"
+        f"{ceiling:.0f}% of what filmed clips have through the same VAE\n"
+        f"right in the generated ones, %: {parts}"
     )
 
 
