@@ -269,4 +269,4 @@ def speedrun(args: argparse.Namespace) -> None:
 
     found = race.run(args.preset, args.seed, args.out, args.device, args.prompts)
     print(race.as_text(found))
-    print(f"{args.out}: weights, speedrun.json and speedrun.png")
+    print(f"{args.out}: weights, speedrun.json, speedrun.png and heldout.png")

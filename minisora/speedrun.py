@@ -15,7 +15,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from minisora import evaluate, recipes, sora
+from minisora import evaluate, pictures, recipes, sora
 from minisora.bench import REFERENCE, Watch, matmul
 from minisora.device import fast_dtype, pick_device
 from minisora.files import write_whole
@@ -38,7 +38,7 @@ def empty_cache():
 
 
 def run(preset: str, seed: int, out: Path, device: str, prompts: int) -> dict:
-    """Make a model from nothing, score it, and write speedrun.json and speedrun.png.
+    """Make a model from nothing, score it, and write speedrun.json, speedrun.png and heldout.png.
 
     Args:
         preset: "speedrun", or "smoke" to see that it works.
@@ -67,6 +67,7 @@ def run(preset: str, seed: int, out: Path, device: str, prompts: int) -> dict:
             stages[kind] = (time.perf_counter() - began) / 60
         model = sora.load(out, device)
         exam = evaluate.examine(model, judge, prompts, objects=1)
+    pictures.sheet(model, out / "heldout.png", count=12)
     rows = evaluate.shares(exam)
     cells = rows["every"]
     made, ceiling = (cells[column][0] for column in evaluate.COLUMNS[2:0:-1])

@@ -32,7 +32,8 @@ def test_from_nothing_to_a_score(judged, tmp_path, monkeypatch, capsys):
     )
     assert 0 <= found["share of the ceiling"] and found["prompts"] == 4
     made = {path.name for path in (tmp_path / "run").iterdir()}
-    assert made >= {"vae.safetensors", "dit.safetensors", "speedrun.json", "speedrun.png"}
+    assert made >= {"vae.safetensors", "dit.safetensors", "speedrun.json"}
+    assert made >= {"speedrun.png", "heldout.png"}
 
 
 def test_what_does_not_fit_is_told(judged, tmp_path, refuses):
