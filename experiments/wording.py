@@ -18,9 +18,9 @@ import torch
 from tqdm import tqdm
 
 import minisora
+from minisora.drafts import ALL, NAMES
 from minisora.evaluate import compare, load_judge, stack, wilson
 from minisora.expand import Expansion
-from minisora.reader import ALL, NAMES
 from minisora.thesaurus import PARTNER
 
 PROMPTS = Path(__file__).parents[1] / "tests" / "second_blind_prompts.tsv"

@@ -13,7 +13,8 @@ import warnings
 from dataclasses import replace
 from functools import cache
 
-from minisora.reader import ALL, TRAILS, Draft, Reader
+from minisora.drafts import ALL, TRAILS, Draft
+from minisora.reader import Reader
 from minisora.text import split
 from minisora.thesaurus import MOST_WORDS, PARTNER
 from minisora.world import Camera, Scene, Thing, held_out

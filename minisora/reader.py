@@ -7,38 +7,13 @@ remains, the prompt contradicts itself.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+from minisora.drafts import ALL, NAMES, Draft
 from minisora.thesaurus import PARTNER, Tag, tagged, thesaurus
-from minisora.world.scenes import CAMERAS, COLORS, MOTIONS, SHAPES, SIZES
-from minisora.world.shot import GROUNDS, SKIES
 
 MOST = 3  # objects of a scene
-TRAILS = frozenset({"trail left", "trail right"})
-MOVES = frozenset(MOTIONS) - {"trail"} | TRAILS
-ALL = dict(shape=SHAPES, color=COLORS, size=SIZES, motion=MOVES, ground=GROUNDS, sky=SKIES)
-NAMES = {value: name for name, values in ALL.items() for value in values}
-ALL = {name: frozenset(values) for name, values in [*ALL.items(), ("camera", CAMERAS)]}
 OF_ITSELF = {"yellow", "green", "white", "large", "small"}  # sand, grass, snow: nothing is lost
-
-
-@dataclass(eq=False)
-class Draft:
-    """What has been said of one object, or of the place and the camera."""
-
-    left: dict[str, frozenset[str]] = field(default_factory=dict)  # what it still may be
-    said: dict[str, list[Tag]] = field(default_factory=dict)  # by which words
-    partner: Draft | None = None  # what it circles or passes behind
-    loose: bool = False  # no noun has named it yet
-    owed: bool = False  # "circles the cube": what the cube is and does may still come
-
-    def may(self, wanted: dict[str, frozenset[str]]) -> bool:
-        """Return whether it still can be what is wanted."""
-        return all(self.left.get(name, ALL[name]) & values for name, values in wanted.items())
-
-    def is_a(self, wanted: dict[str, frozenset[str]]) -> bool:
-        """Return whether it has been said to be what is wanted."""
-        return all(self.left.get(name, ALL[name]) <= v < ALL[name] for name, v in wanted.items())
 
 
 class Reader:
@@ -75,6 +50,9 @@ class Reader:
             left, said = draft.left.get(name, ALL[name]) & values, draft.said.setdefault(name, [])
             if not left and not tag.near and all(old.near for old in said):  # "a winter desert"
                 self.lost |= {said.pop().words: "" for _ in [*said]}
+                left = values
+            if not left and all(old.yields for old in said):  # "no bouncing, it slides left"
+                said.clear()
                 left = values
             if left:
                 draft.left[name] = left
@@ -157,7 +135,8 @@ class Reader:
 
     def repeats(self, last: Draft, noun: Tag, wanted: dict) -> bool:
         """Return whether a noun says more of the last thing: "a cone, a red one", "a red cone"."""
-        more, named = {*wanted} - {"shape"}, "shape" in last.said or last in self.strangers
+        more, names = {*wanted} - {"shape"}, last.said.get("shape", ())
+        named = any(tag.kind == "S" for tag in names) or last in self.strangers
         if not named and self.before[-1:] in {"_", "_" if last.said else ","} and last.may(wanted):
             return True  # "the object is a cone", "object: cone"
         bare = noun.kind == "S" and {*last.said} == {"shape"} and last.is_a({"shape": noun.values})
@@ -229,6 +208,16 @@ class Reader:
     def deal(self, tags: list[Tag]) -> None:
         """Say adjectives of the subject, or deal them out to a group."""
         said = [tag for tag in tags if tag.values]
+        meant = [d for d in self.things if d.is_a({NAMES[min(said[0].values)]: said[0].values})]
+        meant, article = meant[:1] if len(said) == 1 else [], self.before[-1:] == "t"
+        if meant and self.seeker and meant != [self.seeker]:  # "circles the white"
+            self.seeker.partner, self.seeker = self.seeker.partner or meant[0], None
+            return
+        if meant and (article or self.then.kind == "v"):  # "cyan bounces"
+            self.subject, self.whole = meant, False
+            return
+        if article and self.group and len(said) == 1:  # "two balls, the red"
+            self.subject = [self.group.pop(0)]
         bare = [d for d in self.things if NAMES[min(said[0].values)] not in d.said]
         group = self.group or (bare if len(bare) == len(said) else [])
         each = [[draft] for draft in group] if len(said) > 1 else []
@@ -248,18 +237,21 @@ class Reader:
 
     def verb(self, tags: list[Tag]) -> None:
         """Say what the subject does, or the camera."""
-        (tag,), filmed, begins = tags, self.subject == [self.place], self.before[-1:] in ",."
+        (tag,), filmed = tags, self.subject == [self.place]
+        begins = self.before[-1:] in ",." or self.before[-1:] == "&" and tag.kind == "w"
         related, noun = tag.values and tag.values <= PARTNER, self.then.kind in "atnokSczi"
-        around = noun and tag.values & PARTNER and (tag.kind == "w" or "round" in tag.words)
+        near = tag.values <= {*PARTNER, "spins"} if tag.kind == "w" else "round" in tag.words
+        around = noun and tag.values & PARTNER and near
         alone = not self.things and (not tag.values or related or filmed)
         order = begins and tag.kind == "v" and not tag.values  # "…, rise up"
         early = self.ahead and noun or begins and tag.kind == "w" and self.then.kind == "v"
+        inverted = not filmed and related and self.then.words == "it" and len(self.things) == 1
         bites = noun and tag.kind == "v" and tag.values == {"bitten"}
         if early and tag.values:
             self.ahead.append(tag)
         elif related and self.then.words == "by":
             self.passive = tag, self.about()[-1]
-        elif bites or begins and around and tag.kind != "v":
+        elif bites or begins and around and tag.kind != "v" or inverted:
             self.passive = tag, None  # "a bite out of the cube"; "around the cube rolls a ball"
             self.strangers = [d for d in self.strangers if d not in self.subject]  # who bites stays
         elif tag.camera and (alone or order or filmed and self.place.may({"camera": tag.camera})):
@@ -287,7 +279,7 @@ class Reader:
             self.seeker.partner = self.seeker.partner or (others or [None])[0]
         elif kind == "q":
             more = [self.group.pop(0)] if self.group else others
-            self.subject = more or self.noun([Tag("o", "another")])
+            self.head = self.subject = more or self.noun([Tag("o", "another")])
         elif kind == "i" and words != "itself" and self.before[-1:] not in {*"vwpf@r"}:
             self.subject = self.things[-1:]
         elif kind == "l" and self.things and not self.seeker:

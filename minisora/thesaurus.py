@@ -20,23 +20,6 @@ MOST_WORDS, LONGEST = 200, 5  # words of a prompt that are read; words of a phra
 PARTNER = frozenset(PARTNERED)
 
 
-MEANT = (  # what phrases alone would misread
-    (r"(^|[,.!?] *)right, ", r"\1"),  # "Right, I need a cube"
-    (r"(?<!the )\bright (?=(up to|towards?|past|behind|there|here)\b)", ""),
-    (r"(?<!the )\bright (?=(at|by) (the|an?|me|us|you)\b)", ""),
-    (r"(?<=ing )camera (?=(left|right)\b)", ""),
-    (r"\bround (?=(the|an?|it|that|this|another) )", "around "),
-    (r"\bno\. ?\d", ""),
-    (r"\b(mov(?:es?|ing)) in (?=the )", r"\1, in "),  # the dark
-    (r"\b2 (?=(the|left|right) )", "to "),
-    (r"([^\W\d])\1{2,}", r"\1"),  # "reeeed"
-    (r"\b(frame|take|slate|shot|scene|version) ?\d+(?=\W*$| *[,.:;–-]| an?\b| take\b)", r"\1"),
-    (r"\bw/o(ut)?\b", "without"),
-    (r"\bw/", "with "),
-    (r"\bone (\w+) (?=one \w+)", r"one \1, "),  # "one red one blue"
-)
-
-
 @dataclass(frozen=True)
 class Tag:
     """A phrase and what it stands for."""
@@ -50,25 +33,33 @@ class Tag:
     at: int = 0  # which word of the prompt is its first
 
     @property
+    def yields(self) -> bool:
+        """Whether what is said later of the same may overrule it: "not bouncing", "there sits"."""
+        posture = self.kind == "v" and self.values == {"still"} and not self.camera
+        return posture or self.words.startswith("not ")
+
+    @property
     def vague(self) -> bool:
         """Whether it is a noun for any shape: in "a donut shaped thing" it says nothing."""
         return self.kind == "S" and len(self.values) == len(SHAPES)
 
 
 @cache
-def thesaurus() -> tuple[dict[str, Tag], str]:
-    """Return the tag of every phrase of thesaurus.tsv, in all its inflections, and the grammar."""
-    found, rules, text = {}, [], Path(__file__).with_name("thesaurus.tsv").read_text("utf-8")
+def thesaurus() -> tuple[dict[str, Tag], str, list[list[str]]]:
+    """Return every phrase's tag, in all its inflections, the grammar, and what is reworded."""
+    found, rules, meant = {}, [], []
+    text = Path(__file__).with_name("thesaurus.tsv").read_text("utf-8")
     for kind, *sides, phrases in (row.split("\t") for row in text.splitlines() if row[0] != "#"):
-        if kind == "=":
-            rules.append("(?P<{}>{})".format(*sides))
+        if kind in "=<":
+            rules += ["(?P<{}>{})".format(*sides)] if kind == "=" else []
+            meant += [sides] if kind == "<" else []
             continue
         mine, camera = (frozenset(side.strip("~").split("/")) - {""} for side in sides)
         tags = [Tag(kind, "", mine, camera, "~" in sides[0], many) for many in (False, True)]
         for phrase in phrases.split(", "):
             for n, form in enumerate(inflected(kind, phrase)):
                 found.setdefault(form, tags[n > 0])
-    return found, "|".join(rules)
+    return found, "|".join(rules), meant
 
 
 def inflected(kind: str, phrase: str) -> list[str]:
@@ -111,7 +102,7 @@ def tagged(prompt: str) -> list[Tag]:
     text = unicodedata.normalize("NFKC", prompt).lower().replace("’", "'")
     text = re.sub(r"n't\b|(?<=\b(?:do|is))nt\b|(?<=\bdoes)nt\b|(?<=\bcan)t\b", " not", text)
     text = re.sub(r"[-_]|'s\b", " ", text)
-    for pattern, plain in MEANT:
+    for pattern, plain in thesaurus()[2]:
         text = re.sub(pattern, plain, text)
     words, tags, i = re.findall(r"[^\W_]+|[^\w\s]", text)[:MOST_WORDS], [], 0
     known, phrases = [respelt(word) for word in words], thesaurus()[0]

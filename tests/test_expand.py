@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from minisora.drafts import ALL, NAMES, TRAILS
 from minisora.evaluate import wilson
 from minisora.expand import SLIDES, Expansion, expand, fits, readings, sentence, tell
-from minisora.reader import ALL, NAMES, TRAILS, Reader
+from minisora.reader import Reader
 from minisora.text import tokenize
 from minisora.thesaurus import LONGEST, respelt, tagged, thesaurus
 from minisora.world import Camera, Scene, Thing, describe
@@ -364,7 +365,7 @@ def table():
 def test_the_table_is_whole():
     rows = table()
     assert all(len(row) == 4 for row in rows)
-    letters = {row[0] for row in rows} - {"="} | {*",."}
+    letters = {row[0] for row in rows} - {*"=<"} | {*",."}
     for _, name, rule, example in (row for row in rows if row[0] == "="):
         assert hasattr(Reader, name) and set(
             re.findall("[a-zA-Z@_&]", re.sub(r"\?<!|\?:", "", rule))
@@ -373,8 +374,10 @@ def test_the_table_is_whole():
         tags = "".join(tag.kind for tag in tagged(example)[:-1])
         found = re.match(f"{thesaurus()[1]}|.", tags)
         assert found.lastgroup == name and found[0] == tags, (name, tags)
+    for _, pattern, plain, example in (row for row in rows if row[0] == "<"):
+        assert re.sub(pattern, plain, example.lower()) != example.lower(), pattern
     seen = {}
-    for letter, mine, camera, phrases in (row for row in rows if row[0] != "="):
+    for letter, mine, camera, phrases in (row for row in rows if row[0] not in "=<"):
         assert set(mine.strip("~").split("/")) - {""} <= set(NAMES) | {*"1239"}
         assert set(camera.split("/")) - {""} <= ALL["camera"]
         for phrase in phrases.split(", "):
