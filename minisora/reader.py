@@ -48,10 +48,9 @@ class Reader:
             values = others & rest or others or rest or values
         for draft in drafts if values < ALL[name] else ():
             left, said = draft.left.get(name, ALL[name]) & values, draft.said.setdefault(name, [])
-            if not left and not tag.near and all(old.near for old in said):  # "a winter desert"
-                self.lost |= {said.pop().words: "" for _ in [*said]}
-                left = values
-            if not left and all(old.yields for old in said):  # "no bouncing, it slides left"
+            weak = not tag.near and all(old.near for old in said)  # "a winter desert"
+            if not left and (weak or all(old.yields for old in said)):  # "no bouncing, it slides"
+                self.lost |= {old.words: "" for old in reversed(said) if weak}
                 said.clear()
                 left = values
             if left:

@@ -50,9 +50,11 @@ def thesaurus() -> tuple[dict[str, Tag], str, list[list[str]]]:
     found, rules, meant = {}, [], []
     text = Path(__file__).with_name("thesaurus.tsv").read_text("utf-8")
     for kind, *sides, phrases in (row.split("\t") for row in text.splitlines() if row[0] != "#"):
-        if kind in "=<":
-            rules += ["(?P<{}>{})".format(*sides)] if kind == "=" else []
-            meant += [sides] if kind == "<" else []
+        if kind == "=":
+            rules.append("(?P<{}>{})".format(*sides))
+            continue
+        if kind == "<":
+            meant.append(sides)
             continue
         mine, camera = (frozenset(side.strip("~").split("/")) - {""} for side in sides)
         tags = [Tag(kind, "", mine, camera, "~" in sides[0], many) for many in (False, True)]
