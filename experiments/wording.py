@@ -63,7 +63,7 @@ def missing(made: Expansion, things: str, place: str, told: list[str]) -> list[t
         value = scene.camera.motion if name == "camera" else getattr(scene, name)
         lost += [] if value in values else [(name, values)]
     heard = " ".join([*made.lost, *made.clashes]).lower()
-    return lost + [("told", word) for word in told if word.lower() not in heard]
+    return lost + [("told", word) for word in told if word.lower().replace("-", " ") not in heard]
 
 
 def plainly(things: str, place: str) -> str:

@@ -114,8 +114,9 @@ class Reader:
     def known(self, noun: Tag, kinds: set[str], wanted: dict, nth: int = 0) -> list[Draft]:
         """Return the things that a noun comes back to: "the ball", "one" of two."""
         same = [draft for draft in self.things if draft.is_a(wanted)]
-        if nth and noun.kind == "S" and len(same) > 1:  # "the second ball"
-            return same[:nth][-1:]
+        if nth and noun.kind == "S":  # "the second ball"
+            same = self.things if noun.vague else same
+            return same[:nth][-1:] if len(same) >= min(nth, 2) else []
         bare = self.group and (noun.kind != "S" or "shape" not in self.group[0].said)
         if bare and not (same and "t" in kinds):  # "two boxes, one"; "three things: a box"
             return [self.group.pop(0)]

@@ -102,15 +102,14 @@ def respelt(word: str) -> str:
 def tagged(prompt: str) -> list[Tag]:
     """Cut a prompt into phrases, the longest known ones first."""
     text = unicodedata.normalize("NFKC", prompt).lower().replace("’", "'")
-    text = re.sub(r"n't\b|(?<=\b(?:do|is))nt\b|(?<=\bdoes)nt\b|(?<=\bcan)t\b", " not", text)
-    text = re.sub(r"[-_]|'s\b", " ", text)
     for pattern, plain in thesaurus()[2]:
         text = re.sub(pattern, plain, text)
     words, tags, i = re.findall(r"[^\W_]+|[^\w\s]", text)[:MOST_WORDS], [], 0
     known, phrases = [respelt(word) for word in words], thesaurus()[0]
     while i < len(words):
         lengths = (n for n in range(LONGEST, 0, -1) if " ".join(known[i : i + n]) in phrases)
-        n, kind = next(lengths, 1), "u" if words[i].isalnum() else "," if words[i] in ",:" else "."
+        kind = "h" if re.search("[^f]ly$", words[i]) else "u" if words[i].isalnum() else "."
+        n, kind = next(lengths, 1), "," if words[i] in ",:" else kind
         tag, said = phrases.get(" ".join(known[i : i + n]), Tag(kind)), " ".join(words[i : i + n])
         before = tags[-1].kind if tags else ""
         if before == "S" and not tags[-1].vague and (tag.vague or said == "shaped"):
