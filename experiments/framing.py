@@ -89,7 +89,7 @@ def run(kind: str, seed: int, steps: int, count: int, clips: int, table: Path) -
     for width, height in ASKED[kind]:
         for i in range(0, count, 16):
             some = scenes[i : i + 16]
-            size = dict(width=width, height=height, steps=16, seed=1000 * seed + i)
+            size = dict(width=width, height=height, steps=16, solver="euler", seed=1000 * seed + i)
             videos = mine.generate([scene.caption for scene in some], **size)
             hits = (
                 cut_off(v.frames, s.objects[0].color) for v, s in zip(videos, some, strict=True)

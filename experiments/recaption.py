@@ -161,7 +161,7 @@ def score(sora: Sora, judge, count: int, style: str, seed: int) -> dict[str, flo
         some = scenes[i : i + 16]
         rng = random.Random(i)
         texts = [s.caption if style == "full" else describe(s, "short", rng) for s in some]
-        videos = sora.generate(texts, seed=1000 * seed + i, steps=16)
+        videos = sora.generate(texts, seed=1000 * seed + i, steps=16, solver="euler")
         hits.append(right(judge.say(stack(videos)), some))
     joined = {name: torch.cat([h[name] for h in hits]) for name in hits[0]}
     named = (*THING, "camera", "ground", "sky") if style == "full" else STYLES["short"]

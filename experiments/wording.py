@@ -110,7 +110,6 @@ def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, help="only so many of the prompts")
     parser.add_argument("--prompts", type=Path, default=PROMPTS)
-    parser.add_argument("--steps", type=int, default=25)
     args = parser.parse_args(words)
     sora, judge = minisora.load(), load_judge(None)
     found, impossible = pairs(args.prompts)
@@ -123,7 +122,7 @@ def main(words: list[str] | None = None) -> None:
         texts = {"canonical": [c.caption for _, c, _ in some]}
         texts["expanded"] = [m.caption for m, _, _ in some]
         for name, captions in texts.items():
-            videos = sora.generate(captions, seed=i, steps=args.steps)
+            videos = sora.generate(captions, seed=i)
             hits[name].append(compare(judge.say(stack(videos)), meant[name])["every"])
     print(f"{len(found)} prompts; {impossible} that no wording could show left out")
     kept = torch.tensor([kept for *_, kept in found])

@@ -180,7 +180,7 @@ def using(watch: Watch, preset: str) -> Iterator[Row]:
     x = x.to(watch.device)
     words = [batch_tokens([tokens], watch.device) for tokens in (tokenize(PROMPT), None)]
     with autocast(watch.device):
-        yield watch.row(part, "sampling, 25 steps", lambda: list(sample(sora.dit, noise, *words)))
+        yield watch.row(part, "sampling", lambda: list(sample(sora.dit, noise, *words)))
         yield watch.row(part, "decoding", lambda: sora.decode(noise))
         yield watch.row(part, "encoding", lambda: sora.vae.encode(x))
 

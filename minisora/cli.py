@@ -119,9 +119,9 @@ def add_making(command: argparse.ArgumentParser) -> None:
     """Add what all commands that make a video have: its file and how the sampler works."""
     kinds = "mp4, webm, gif, webp; png and jpg for one frame; no ending: a folder of PNGs (out.mp4)"
     command.add_argument("-o", "--out", type=Path, default="out.mp4", metavar="FILE", help=kinds)
-    command.add_argument("--steps", type=int, default=25, help="of the sampler (25)")
+    command.add_argument("--steps", type=int, default=10, help="of the sampler (10)")
     command.add_argument("--guidance", type=float, default=3.0, help="how strictly to follow (3)")
-    command.add_argument("--solver", choices=("euler", "heun"), default="euler")
+    command.add_argument("--solver", choices=("adams", "euler", "heun"), default="adams")
     command.add_argument("--negative", metavar="PROMPT", help="what is not wanted")
     command.add_argument("--as-written", action="store_true", help="do not expand the prompt")
     command.add_argument("--seed", type=seed, help="repeats a video exactly; drawn if left out")

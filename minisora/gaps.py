@@ -196,11 +196,8 @@ def chosen(text: str, count: int) -> np.ndarray:
     mask, last = np.zeros(count, bool), count - 1
     for part in text.split(","):
         ends = [int(end) for end in part.split("-") if end.strip().isdecimal()]
-        if (
-            len(ends) != part.count("-") + 1
-            or len(ends) > 2
-            or not 0 <= ends[0] <= ends[-1] <= last
-        ):
+        whole = len(ends) == part.count("-") + 1 < 3
+        if not (whole and 0 <= ends[0] <= ends[-1] <= last):
             raise ValueError(f"given is frames from 0 to {last}, such as 0-8,13-16, not {text!r}")
         mask[ends[0] : ends[-1] + 1] = True
     return mask

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 MOST_FRAMES = 4801  # ten minutes
 SPAN = 1 + GROUP * (WINDOW - 1)  # frames made at once
-DEFAULTS = dict(steps=25, guidance=3.0, solver="euler", negative=None)  # and expand=False
+DEFAULTS = dict(steps=10, guidance=3.0, solver="adams", negative=None)  # and expand=False
 
 
 # ---- the methods of `Sora` ----

@@ -88,9 +88,9 @@ class Sora:
         width: int = 64,
         height: int = 64,
         frames: int = 17,
-        steps: int = 25,
+        steps: int = 10,
         guidance: float = 3.0,
-        solver: str = "euler",
+        solver: str = "adams",
         negative: str | None = None,
         seed: int | None = None,
         expand: bool | str | list[str] = False,
@@ -104,7 +104,7 @@ class Sora:
             frames: 1 (an image), 5, 9, 13, 17 …; 8 of them are a second.
             steps: of the sampler; more is slower and a little better.
             guidance: 1 follows the model freely, 3 insists on the prompt, 8 overdoes it.
-            solver: "euler" or "heun".
+            solver: "adams", "euler" or "heun".
             negative: what is not wanted.
             seed: the same seed gives the same video; None draws one (see `provenance`). Video i of
                 a list is that of seed + i.

@@ -85,7 +85,7 @@ class Studio(w.VBox):
         self.knobs = {
             "size": w.Dropdown(options=SIZES),
             "frames": w.Dropdown(options=LENGTHS, value=17, description="length"),
-            "steps": w.IntSlider(25, 1, 60),
+            "steps": w.IntSlider(10, 1, 60),
             "guidance": w.FloatSlider(3, min=1, max=10, step=0.5, readout_format=".1f"),
             "solver": w.Dropdown(options=[(name, name) for name in SOLVERS]),
             "expand": w.Checkbox(True, description="expand the prompt", indent=False),

@@ -171,7 +171,7 @@ def test_an_image_is_one_frame(sora):
         (dict(frames=100001), ("100001 frames", "smaller or shorter")),
         (dict(steps=0), ("at least one step", "0")),
         (dict(steps=10**9), ("at most 1000",)),
-        (dict(solver="rk4"), ("'rk4'", "euler, heun")),
+        (dict(solver="rk4"), ("'rk4'", "adams, euler, heun")),
         (dict(guidance=float("nan")), ("guidance", "nan")),
         (dict(guidance=float("-inf")), ("guidance", "-inf")),
         (dict(width=64.0), ("whole numbers", "64.0")),
