@@ -137,8 +137,9 @@ class Reader:
         """Return whether a noun says more of the last thing: "a cone, a red one", "a red cone"."""
         more, names = {*wanted} - {"shape"}, last.said.get("shape", ())
         named = any(tag.kind == "S" for tag in names) or last in self.strangers
-        if not named and self.before[-1:] in {"_", "_" if last.said else ","} and last.may(wanted):
-            return True  # "the object is a cone", "object: cone"
+        follows = self.before[-1:] in {"_", "_" if last.said else ","} and not named
+        if (follows or self.before == "i_") and last.may(wanted):
+            return True  # "the object is a cone", "object: cone", "it is a cone"
         bare = noun.kind == "S" and {*last.said} == {"shape"} and last.is_a({"shape": noun.values})
         fits = not more & {*last.said} and last.may(wanted) and not noun.plural
         said = re.search("[,.]y?$", self.before) if more else self.before in (".", ".y")
