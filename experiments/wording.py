@@ -1,11 +1,11 @@
 """Does free wording cost anything? Other people's prompts, expanded, against canonical captions.
 
-`tests/second_blind_prompts.tsv` has 300 prompts by somebody who had not seen the thesaurus, with
+`tests/third_blind_prompts.tsv` has 300 prompts by somebody who had not seen the thesaurus, with
 what a person reads in each. A prompt is generated twice with one seed: from what our expansion
 makes of it, and from a canonical caption of what the person read. The judge says which videos show
 it.
 
-    python experiments/wording.py                  # about five minutes on two cores
+    python experiments/wording.py                  # about four minutes on two cores
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from minisora.evaluate import compare, load_judge, stack, wilson
 from minisora.expand import Expansion
 from minisora.thesaurus import PARTNER
 
-PROMPTS = Path(__file__).parents[1] / "tests" / "second_blind_prompts.tsv"
+PROMPTS = Path(__file__).parents[1] / "tests" / "third_blind_prompts.tsv"
 
 
 def rows_of(path: Path) -> list[list[str]]:

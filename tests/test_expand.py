@@ -57,6 +57,8 @@ def score(path, seed=0):
         ("others_prompts", 0.97),
         ("blind_prompts", 0.96),
         ("second_blind_prompts", 0.97),
+        ("third_blind_prompts", 0.97),
+        ("practice_prompts", 0.96),
     ],
 )
 @pytest.mark.parametrize("seed", [0, 1])
