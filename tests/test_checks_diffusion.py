@@ -36,8 +36,9 @@ def euler(field, x, steps):
     def model(z, tau, tokens, starts):
         return latents(field(z[:, :, 0, 0, 0], tau[0, 0].item()))
 
-    walk = sampler.sample(model, latents(x), None, None, steps, guidance=1, shift=1)
-    return [step.z for step in walk][-1][:, :, 0, 0, 0]
+    options = dict(guidance=1, solver="euler", shift=1)
+    *_, last = sampler.sample(model, latents(x), None, None, steps, **options)
+    return last.z[:, :, 0, 0, 0]
 
 
 def backward(field, x, steps):
