@@ -261,6 +261,12 @@ under a blue sky, white snow
     on snow by day
 a ball without any camera movement
     a sphere, the camera is still
+a red cone that spins round and round.
+    a red cone spins
+a red ball? no camera movement
+    a red sphere, the camera is still
+snow? no, grass
+    on grass
 """
 
 
