@@ -103,8 +103,7 @@ class Sora:
             width, height: in pixels, multiples of 16 and of 8.
             frames: 1 (an image), 5, 9, 13, 17 …; 8 of them are a second.
             steps: of the sampler; more is slower and a little better.
-            guidance: 1 follows the model freely, 3 insists on the prompt, 8 overdoes it (above 5,
-                25 steps of "euler" are steadier).
+            guidance: 1 follows the model freely, 3 insists on the prompt, 8 overdoes it.
             solver: "adams", "euler" or "heun".
             negative: what is not wanted.
             seed: the same seed gives the same video; None draws one (see `provenance`). Video i of

@@ -88,6 +88,12 @@ def test_adams_leaps_as_euler_does():
     assert_close(adams[-1].z, euler[-1].z)  # from 0.75 to 0, after 1 to 0.75
 
 
+@pytest.mark.parametrize(("guidance", "same"), [(4, False), (4.1, True)])
+def test_adams_forgets_where_guidance_is_strong(guidance, same):
+    adams, euler = (walk(growth, solver=s, guidance=guidance) for s in ("adams", "euler"))
+    assert torch.equal(adams[-1].z, euler[-1].z) == same
+
+
 @pytest.mark.parametrize(("solver", "calls"), [("euler", 5), ("heun", 9), ("adams", 5)])
 @pytest.mark.parametrize("guidance", [1, 3])
 def test_what_it_costs(solver, calls, guidance):
