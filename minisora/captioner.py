@@ -24,10 +24,11 @@ from torch import Tensor, nn
 from minisora.device import autocast
 from minisora.expand import Expansion
 from minisora.inputs import Source, bring
-from minisora.judge import PLACE, THING, all_combinations, labels
+from minisora.judge import PLACE, THING, all_combinations, labels, looks
 from minisora.patches import positions, rotary
 from minisora.text import LENGTH, NULL, PAD, VOCABULARY, WORDS, TextBlock, batch_tokens, tokenize
 from minisora.vae import VAE, ResidualBlock
+from minisora.video import frames_to_tensor
 from minisora.world import Scene
 from minisora.world.scenes import COLORS
 
@@ -126,20 +127,23 @@ class Captioner(nn.Module):
 
     @torch.no_grad()
     def write(self, z: Tensor, sure: float = 0.5) -> Iterator[Caption]:
-        """Caption any number of clips, given as latents `b c t h w`: always the likeliest word.
+        """Caption any number of clips, given as latents: always the likeliest word.
 
-        Attributes that are less likely than `sure` are left out of `Caption.text`.
+        Args:
+            z: `b c t h w`, or of k looks at each clip `b k c t h w`; their logits are averaged.
+            sure: attributes that are less likely than this are left out of `Caption.text`.
         """
-        device = self.places.weight.device
+        device, z = self.places.weight.device, z if z.ndim == 6 else z[:, None]
         for some in z.split(32):
             words = torch.full((len(some), 1), NULL, device=device)
             chances = torch.ones(len(some), 0, device=device)
             with autocast(device):
-                seen = self.see(some.to(device))
+                seen = self.see(some.flatten(0, 1).to(device))
                 before = self.before(seen)
                 while words.shape[1] <= LENGTH and (words != PAD).all(1).any():
-                    after = self.say(seen, words, before)[:, -1].float().softmax(-1)
-                    best = after.max(-1, keepdim=True)
+                    said = words.repeat_interleave(some.shape[1], 0)
+                    after = self.say(seen, said, before)[:, -1].float().unflatten(0, some.shape[:2])
+                    best = after.mean(1).softmax(-1).max(-1, keepdim=True)
                     words = torch.cat([words, best.indices], 1)
                     chances = torch.cat([chances, best.values], 1)
             for row, p in zip(words[:, 1:].tolist(), chances.tolist(), strict=True):
@@ -159,6 +163,13 @@ def caption_of(tokens: list[int], p: list[float], sure: float) -> Caption:
     return Caption(text, full, kept.scene, math.prod(p[: len(tokens)]), chances, unsure)
 
 
+def read(sora: Sora, x: Tensor, sure: float = 0.5) -> Iterator[Caption]:
+    """Caption clips, pixels `b 3 t h w`, from five looks at each, as the judge does (NOTES.md)."""
+    for some in x.split(8):
+        z = torch.stack([sora.encode(look) for look in looks(some)], 1)
+        yield from sora.captioner.write(z, sure)
+
+
 def caption(sora: Sora, video: Source, sure: float = 0.5) -> Caption:
     """Say what a picture or clip shows.
 
@@ -172,7 +183,7 @@ def caption(sora: Sora, video: Source, sure: float = 0.5) -> Caption:
     """
     frames = bring(video, most=MOST_FRAMES).frames
     frames = np.concatenate([frames, *[frames[-1:]] * (-(len(frames) - 1) % 4)])
-    return next(sora.captioner.write(sora.encode(frames[None]), sure))
+    return next(read(sora, frames_to_tensor(frames[None]), sure))
 
 
 def canonical(scene: Scene) -> str:

@@ -128,8 +128,7 @@ def film(args: argparse.Namespace) -> None:
         raise ValueError(f"cannot film {told}: all must be positive")
     if args.frames * width * height > MOST_PIXELS:
         told = f"{args.frames} frames of {width}x{height} are over {MOST_PIXELS / 1e6:.0f} million"
-        told += " pixels, too many to film at once; make it smaller or shorter"
-        raise ValueError(told)
+        raise ValueError(told + " pixels, too many to film at once; make it smaller or shorter")
     shape = dict(frames=args.frames, width=width, height=height, fps=args.fps)
     if args.count is None:
         out = args.out or Path("film.mp4")

@@ -17,9 +17,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from minisora import data, world
-from minisora.captioner import Captioner
+from minisora.captioner import read
 from minisora.checkpoints import SHIPPED, load_model
-from minisora.device import autocast
 from minisora.expand import Expansion
 from minisora.judge import PLACE, THING, Judge, Said, labels, right, shown
 from minisora.presets import PRESETS
@@ -33,13 +32,6 @@ COLUMNS = ("rendered", "through the VAE", "generated", "shuffled")
 BATCH = 16  # clips generated at once
 
 
-@torch.no_grad()
-def encode(sora: Sora, x: Tensor) -> Tensor:
-    """Return the latents `b c t h w` of pixels `b 3 t h w`, float32 on the CPU."""
-    with autocast(sora.device):
-        return sora.vae.encode(x.to(sora.device)).float().cpu()
-
-
 def object_mask(scene: world.Scene, frames: int, height: int, width: int) -> Tensor:
     """Return which pixels of a filmed scene show an object, bool `t h w`."""
     _, which = Tracer(shoot(scene, frames), height, width, samples=1).nearest()
@@ -51,7 +43,7 @@ def compress_held_out(sora: Sora, count: int = 500) -> tuple[Tensor, Tensor]:
     scores = []
     for scene, clip in tqdm(data.film(count, "heldout"), "held-out clips", count, unit="clip"):
         x = clip.to_tensor()[None]
-        y, mask = shown(sora.vae, encode(sora, x)).cpu(), object_mask(scene, *x.shape[2:])
+        y, mask = shown(sora.vae, sora.encode(x)).cpu(), object_mask(scene, *x.shape[2:])
         scores.append(torch.cat([psnr(y, x), psnr(y[:, :, mask], x[:, :, mask])]))
     return torch.stack(scores, 1).unbind()
 
@@ -61,31 +53,35 @@ def compress_held_out(sora: Sora, count: int = 500) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Exam:
-    """Held-out scenes, what the judge says of their clips, and the clips' latents."""
+    """Held-out scenes, what is said of their clips, and the clips' latents."""
 
     scenes: list[world.Scene]
-    said: dict[str, Said]  # of the first three columns
+    said: dict[str, Said]  # by the judge, of the first three columns
     latents: dict[str, Tensor]  # of what is rendered and generated, float16 `n c t h w`
+    told: dict[str, list[world.Scene]]  # by the captioner, of the same, if it was asked
 
 
-def examine(sora: Sora, judge: Judge, count: int, objects: int, **size) -> Exam:
+def examine(sora: Sora, judge: Judge, count: int, objects: int, captions=False, **size) -> Exam:
     """Film held-out scenes, generate clips from their captions, and let the judge look at both.
 
     Args:
         sora, judge: on one device.
         count, objects: how many scenes, of how many objects each.
+        captions: let the captioner look, too.
         size: frames, height and width of the clips.
     """
     films = data.film(count, "heldout", objects=objects, **size)
     films = [*tqdm(films, f"filming, objects: {objects}", count, unit="clip")]
-    said, latents = defaultdict(list), defaultdict(list)
+    said, latents, told = (defaultdict(list) for _ in range(3))
     with tqdm(desc=f"generating, objects: {objects}", total=count, unit="clip") as bar:
         for i in range(0, count, BATCH):
             scenes, clips = zip(*films[i : i + BATCH], strict=True)
             prompts = [scene.caption for scene in scenes]
             videos = sora.generate(prompts, seed=1_000_000 * objects + i, **size)
             x = {"rendered": stack(clips), "generated": stack(videos)}
-            z = {name: encode(sora, pixels) for name, pixels in x.items()}
+            z = {name: sora.encode(pixels).cpu() for name, pixels in x.items()}
+            for name in z if captions else ():
+                told[name] += [Expansion(c.full, fill=True).scene for c in read(sora, x[name])]
             x["through the VAE"] = shown(sora.vae, z["rendered"]).cpu()
             for name in x:
                 said[name].append(judge.say(x[name]))
@@ -94,7 +90,7 @@ def examine(sora: Sora, judge: Judge, count: int, objects: int, **size) -> Exam:
             bar.update(len(scenes))
     joined = {name: {a: torch.cat([s[a] for s in v]) for a in v[0]} for name, v in said.items()}
     kept = {name: torch.cat(v) for name, v in latents.items()}
-    return Exam([scene for scene, _ in films], joined, kept)
+    return Exam([scene for scene, _ in films], joined, kept, told)
 
 
 def stack(videos: list[Video]) -> Tensor:
@@ -102,20 +98,18 @@ def stack(videos: list[Video]) -> Tensor:
     return frames_to_tensor(np.stack([video.frames for video in videos]))
 
 
-def shares(exam: Exam, captioner: Captioner | None = None) -> dict[str, dict[str, tuple]]:
+def shares(exam: Exam) -> dict[str, dict[str, tuple]]:
     """Return by attribute and column the share of clips that have it right, and its interval.
 
-    "shuffled" is chance: the generated clips compared with the next scene's attributes. Of a
-    captioner, "captioned" is what it says of filmed clips; "agreed" how often what it says of
-    generated ones is what the judge says.
+    "shuffled" is chance: the generated clips compared with the next scene's attributes.
+    "captioned" is what the captioner says of filmed clips, if it was asked; "agreed" how often what
+    it says of generated ones is what the judge says.
     """
     hits = {name: right(exam.said[name], exam.scenes) for name in COLUMNS[:3]}
     hits["shuffled"] = right(exam.said["generated"], exam.scenes[1:] + exam.scenes[:1])
-    if captioner:
-        told = {name: captioner.write(z.float()) for name, z in exam.latents.items()}
-        seen = {n: [Expansion(c.full, fill=True).scene for c in told[n]] for n in told}
-        hits["captioned"] = compare(certain(seen["rendered"]), exam.scenes)
-        hits["agreed"] = compare(exam.said["generated"], seen["generated"])
+    if exam.told:
+        hits["captioned"] = compare(certain(exam.told["rendered"]), exam.scenes)
+        hits["agreed"] = compare(exam.said["generated"], exam.told["generated"])
     return {
         attribute: {column: wilson(hit[attribute]) for column, hit in hits.items()}
         for attribute in hits["shuffled"]
@@ -192,8 +186,7 @@ def measure(sora: Sora, judge: Judge, count: int, captions: bool = False) -> dic
     """
     size = learnt(sora)
     shape = dict(frames=size.frames, height=size.height, width=size.width)
-    exams = {k: examine(sora, judge, count, k, **shape) for k in (1, 2)}
-    captioner = sora.captioner if captions else None
+    exams = {k: examine(sora, judge, count, k, captions, **shape) for k in (1, 2)}
     features, gaps, known = {}, {}, data.bucket(sora.vae, size).latents
     for name in ("through the VAE", "generated"):
         features[name] = torch.cat([exam.said[name]["features"] for exam in exams.values()])
@@ -202,7 +195,7 @@ def measure(sora: Sora, judge: Judge, count: int, captions: bool = False) -> dic
     others = features["through the VAE"][1::2]  # half of the scenes, compared with the other half
     return {
         "prompts": count,
-        "shares": {k: shares(exam, captioner) for k, exam in exams.items()},
+        "shares": {k: shares(exam) for k, exam in exams.items()},
         "frechet": {name: frechet(f[::2], others) for name, f in features.items()},
         "nearest": {name: gap.median().item() for name, gap in gaps.items()},
         "nearer": (gaps["generated"] < gaps["rendered"].quantile(0.01)).double().mean().item(),

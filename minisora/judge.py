@@ -102,17 +102,22 @@ class Judge(nn.Module):
         All are means over five looks, of which four are moved by two pixels: what one look gets
         wrong the others often have right (NOTES.md).
         """
-        device, (h, w), parts = self.slot_embed.device, x.shape[-2:], []
+        device, parts = self.slot_embed.device, []
         for some in x.split(32):
-            wide = F.pad(some.to(device), (2, 2, 2, 2, 0, 0), mode="replicate")
             with autocast(device):
-                looks = [self(wide[..., 2 + i : 2 + i + h, 2 + j : 2 + j + w]) for i, j in LOOKS]
-            parts.append({n: torch.stack([o[n].float() for o in looks]).mean(0) for n in looks[0]})
+                said = [self(look) for look in looks(some.to(device))]
+            parts.append({n: torch.stack([o[n].float() for o in said]).mean(0) for n in said[0]})
         return {name: torch.cat([p[name] for p in parts]).cpu() for name in parts[0]}
 
     def features(self, x: Tensor) -> Tensor:
         """Return the features `b 64` of clips `b 3 t h w`, for the Fréchet distance."""
         return self.say(x)["features"]
+
+
+def looks(x: Tensor) -> list[Tensor]:
+    """Return clips `b 3 t h w` as they are and moved by two pixels each way, edges repeated."""
+    (h, w), wide = x.shape[-2:], F.pad(x, (2, 2, 2, 2, 0, 0), mode="replicate")
+    return [wide[..., 2 + i : 2 + i + h, 2 + j : 2 + j + w] for i, j in LOOKS]
 
 
 def labels(scenes: list[Scene]) -> Truth:

@@ -114,9 +114,8 @@ def fit(texts: list[tuple[list[str], dict]], answers: list[int], seed: int = 0) 
         for batch in torch.randperm(len(found), generator=generator).split(64):
             some = [found[i] for i in batch]
             lengths = torch.tensor([len(bag) for bag in some])
-            sums = F.embedding_bag(
-                torch.cat(some), weights, lengths.cumsum(0) - lengths, mode="sum"
-            )
+            begins = lengths.cumsum(0) - lengths
+            sums = F.embedding_bag(torch.cat(some), weights, begins, mode="sum")
             logits = sums / lengths.clamp_min(LEAST).sqrt()[:, None] + bias
             loss = F.cross_entropy(logits, truth[batch])
             loss = loss + 2e-5 * weights.square().sum()

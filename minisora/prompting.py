@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from minisora.captioner import read
 from minisora.codecs import DEFAULT_FPS
 from minisora.expand import readings, retell
 from minisora.gaps import GROUP, KEPT, WINDOW, chosen, fill_frames, head, lay, tail
 from minisora.inputs import LONGEST, Source, bring
 from minisora.sampler import draw_seed
 from minisora.text import split
-from minisora.video import Video
+from minisora.video import Video, frames_to_tensor
 
 if TYPE_CHECKING:
     from minisora.sora import Sora
@@ -208,13 +209,12 @@ def edit(sora: Sora, video: Source, prompt: str, strength: float = 0.6, **option
 
 def retold(sora: Sora, frames: np.ndarray, prompts: list[str]) -> list[str]:
     """Say what clips `b t h w c` show, but for what a prompt for each of them names."""
-    try:
-        captioner = sora.captioner
-    except ValueError:  # there is none for this VAE
-        return readings(prompts, True, [0] * len(prompts), fill=False)
     frames = frames[:, : min(SPAN, frames.shape[1] - (frames.shape[1] - 1) % GROUP)]
-    seen = captioner.write(sora.encode(frames))
-    return retell([caption.scene for caption in seen], prompts)
+    try:
+        seen = [caption.scene for caption in read(sora, frames_to_tensor(frames))]
+    except ValueError:  # there is no captioner for this VAE
+        return readings(prompts, True, [0] * len(prompts), fill=False)
+    return retell(seen, prompts)
 
 
 def long(sora: Sora, prompts: str | list[str], seconds: float = 60, **options) -> Video:

@@ -173,10 +173,11 @@ class Sora:
         return step.z
 
     @torch.no_grad()
-    def encode(self, frames: np.ndarray) -> torch.Tensor:
-        """Turn frames `b t h w c` uint8 into float32 latents `b c t h w` on the model's device."""
+    def encode(self, clips: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Turn frames `b t h w c` uint8 or pixels `b 3 t h w` into float32 latents `b c t h w`."""
+        x = clips if isinstance(clips, torch.Tensor) else frames_to_tensor(clips)
         with autocast(self.device):
-            return self.vae.encode(frames_to_tensor(frames).to(self.device)).float()
+            return self.vae.encode(x.to(self.device)).float()
 
     @torch.no_grad()
     def decode(self, z: torch.Tensor) -> np.ndarray:

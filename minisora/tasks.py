@@ -292,8 +292,7 @@ def as_text(found: dict) -> str:
     seconds, speed, peak, memory = found["rolling"].values()
     at = f"{speed * REFERENCE / peak:.2f} at {REFERENCE:.0f}"
     lines.append(f"rolling: {speed:.2f} s of video a second; {at} GFLOP/s (1; here {peak:.0f})")
-    told = ", ".join(
-        f"{mb:.0f} MB for {s:g} s" for mb, s in zip(memory, (5, seconds), strict=False)
-    )
+    pairs = zip(memory, (5, seconds), strict=False)
+    told = ", ".join(f"{mb:.0f} MB for {s:g} s" for mb, s in pairs)
     lines += [f"most memory of the process (no more): {told}"] * bool(memory)
     return "\n".join(lines)

@@ -47,9 +47,8 @@ class CausalConv(nn.Module):
     def __init__(self, width: int, over: str):
         super().__init__()
         self.over, self.width, self.taps = over, width, 9 if over == "space" else 3
-        self.weight = nn.Parameter(
-            torch.randn(width, self.taps * width) / (self.taps * width) ** 0.5
-        )
+        rows = self.taps * width
+        self.weight = nn.Parameter(torch.randn(width, rows) / rows**0.5)
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor, past: Past | None = None) -> Tensor:

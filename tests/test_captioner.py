@@ -171,6 +171,29 @@ def test_writing_ends_and_is_the_same_in_batches(captioner):
     assert captions[33].full == next(captioner.write(z[33:34])).full
 
 
+def test_several_looks_at_a_clip_vote_on_every_word(captioner, monkeypatch):
+    monkeypatch.setattr(captioners, "caption_of", lambda tokens, p, sure: (tokens, p))
+    z = torch.randn(34, 3, 5, 2, 2, 2)
+    (tokens, p), *_, (_, last) = captioner.write(z)
+    null = torch.full((3, 1), NULL)
+    first = [captioner(z[i], null)[:, 0].mean(0).softmax(-1) for i in (0, 33)]
+    assert p[0] == pytest.approx(first[0].max().item(), rel=1e-4)
+    assert last[0] == pytest.approx(first[1].max().item(), rel=1e-4)
+    one, same = (next(captioner.write(x)) for x in (z[:1, 0], z[:1, :1].expand(1, 4, *z.shape[2:])))
+    assert one[0] == same[0] and one[1] == pytest.approx(same[1], rel=1e-4)
+
+
+def test_reading_looks_five_times_wherever_the_clip_fits(talking, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Captioner, "write", lambda self, z, sure: seen.append(z) or "ab")
+    x = torch.rand(10, 3, 5, 32, 48) * 2 - 1
+    assert [*captioners.read(talking, x)] == [*"abab"]  # eight clips at once
+    assert [z.shape[:2] for z in seen] == [(8, 5), (2, 5)]
+    assert_close(seen[0][:, 0], talking.encode(x[:8]))
+    right = torch.cat([x[8:, ..., 2:], x[8:, ..., -1:], x[8:, ..., -1:]], -1)  # two pixels on
+    assert_close(seen[1][:, 1], talking.encode(right))
+
+
 def test_comparing_counts_every_attribute_and_the_number():
     scenes = [world.sample_scene(seed, objects=k) for k in (1, 2) for seed in (0, 1)]
     hits = compare(certain(scenes), scenes)
@@ -341,8 +364,9 @@ def test_the_figures_add_up(talking, trained):
     from minisora.evaluate import examine
 
     judge = load_model(trained / "judge.safetensors", "judge")
-    exam = examine(talking, judge, 4, 2, frames=5, height=32, width=32)
-    found = shares(exam, talking.captioner)
+    exam = examine(talking, judge, 4, 2, captions=True, frames=5, height=32, width=32)
+    assert all(len(told) == 4 for told in exam.told.values())
+    found = shares(exam)
     assert set(found) == {*THING, *PLACE, "every", "number"}
     for cells in found.values():
         assert list(cells) == [*COLUMNS, "captioned", "agreed"]

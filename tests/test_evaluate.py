@@ -91,11 +91,13 @@ def test_shuffled_is_the_generated_clips_against_other_scenes():
     scenes = [world.sample_scene(i, "heldout", objects=2) for i in range(4)]
     said = perfect(scenes)
     wrong = {name: logits.roll(1, 0) for name, logits in said.items()}  # each shows the one before
-    exam = Exam(scenes, {"rendered": said, "through the VAE": said, "generated": wrong}, {})
+    exam = Exam(scenes, {"rendered": said, "through the VAE": said, "generated": wrong}, {}, {})
     rows = shares(exam)
     assert set(rows) == ROWS
     assert rows["every"]["rendered"][0] == 1 and rows["every"]["generated"][0] == 0
-    back = Exam(scenes, {**exam.said, "generated": {n: v.roll(-1, 0) for n, v in said.items()}}, {})
+    back = Exam(
+        scenes, {**exam.said, "generated": {n: v.roll(-1, 0) for n, v in said.items()}}, {}, {}
+    )
     assert shares(back)["every"]["shuffled"][0] == 1
 
 
