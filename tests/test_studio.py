@@ -1,10 +1,14 @@
 """The studio: clicks make videos, one at a time, and whatever goes wrong is one red line."""
 
+import inspect
 import threading
 
 import pytest
 
+from minisora import cli, prompting
 from minisora.credentials import told
+from minisora.sampler import sample
+from minisora.sora import Sora
 from minisora.studio import EXAMPLES, LENGTHS, SIZES, Studio
 from minisora.text import WORDS, split
 from minisora.video import Video
@@ -41,6 +45,15 @@ def test_a_click_makes_a_video_as_set(studio, sora):
     assert studio.screen.children == (studio.playing,) and "<video" in studio.playing.value
     assert "a blue cube" in studio.about.value and "made in" in studio.line.value
     assert not studio.maker.disabled and studio.stopper.disabled and not studio.saver.disabled
+
+
+def test_it_begins_as_the_commands_the_methods_and_the_sampler_do(sora):
+    """Steps, guidance and solver stand in five places, as commands must not import torch."""
+    words = vars(cli.build_parser().parse_args(["generate", "a ball"]))
+    knobs = {name: knob.value for name, knob in Studio(sora).knobs.items()}
+    for name in ("steps", "guidance", "solver"):
+        calls = [inspect.signature(f).parameters[name].default for f in (sample, Sora.generate)]
+        assert {*calls, prompting.DEFAULTS[name], words[name], knobs[name]} == {calls[0]}
 
 
 def test_every_choice_of_the_menus_is_one_that_the_model_takes(sora):
