@@ -38,7 +38,7 @@ from minisora.sampler import sample
 from minisora.sora import Sora
 from minisora.text import batch_tokens, tokenize
 from minisora.train_dit import dit_loss
-from minisora.vae import VAE, kl_divergence
+from minisora.vae import VAE
 
 PROMPT = "a red sphere bounces on a checkered floor, the camera orbits left"
 REFERENCE = 150.0  # GFLOP/s, the matmul peak at which our targets in seconds are meant
@@ -139,18 +139,10 @@ def batch_loss(model: nn.Module, preset: Preset, device: torch.device) -> Callab
     b = preset.batch
     if isinstance(model, VAE):
         x = torch.rand(b, 3, 17, 64, 64).to(device) * 2 - 1
-        return lambda _: vae_loss(model, x, preset.beta)
+        return lambda _: train.vae_loss(model, x, preset.beta)
     z = torch.randn(b, model.config.channels, 5, 8, 8)
     batch = data.Bucket(z, [*map(world.sample_scene, range(b))], 1.0, 5).draw(b, random.Random(0))
     return lambda _: dit_loss(model, batch, preset, device, 0, preset.steps - 1)  # no patch waits
-
-
-def vae_loss(vae: VAE, x: Tensor, beta: float) -> Tensor:
-    """Return what `train.train_vae` minimises."""
-    with autocast(x.device):
-        y, mean, log_variance = vae(x)
-    error = (y.float() - x).square().flatten(1).mean(1)
-    return error.log().mean() + beta * kl_divergence(mean, log_variance)
 
 
 def training(watch: Watch, kind: str, preset: Preset) -> Iterator[Row]:

@@ -105,9 +105,8 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("model", choices=("vae", "dit", "judge", "captioner"))
     about = "smoke: seconds; cpu: two cores, minutes; gpu: one card"
     about += "; polish, then finish: go on from the finished transformer in --out"
-    train.add_argument(
-        "--preset", choices=(*PRESETS, "polish", "finish"), default="cpu", help=about
-    )
+    kinds = (*PRESETS, "polish", "finish")
+    train.add_argument("--preset", choices=kinds, default="cpu", help=about)
     train.add_argument("--seed", type=seed, default=0)
     train.add_argument("--out", type=Path, metavar="DIR", help="where the weights go (weights)")
     train.add_argument("--restart", action="store_true", help="forget an interrupted training")

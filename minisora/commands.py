@@ -210,8 +210,8 @@ def learn(args: argparse.Namespace) -> None:
         if stop:  # the second time, or while filming
             raise KeyboardInterrupt
         stop.append(True)
-        told = b"\nstopping after this step; Ctrl-C again stops at once\n"
-        os.write(2, told)  # the bar may be in the middle of a print
+        # print would fail where the bar is in the middle of one
+        os.write(2, b"\nstopping after this step; Ctrl-C again stops at once\n")
 
     print(f"training the {args.model}, preset {args.preset}; its weights go to {out}")
     before = signal.signal(signal.SIGINT, interrupt)

@@ -12,9 +12,7 @@ from pathlib import Path
 UNFINISHED = ".minisora-unfinished-"
 
 
-def write_whole(
-    path: str | os.PathLike, write: Callable[[Path], object], folder: bool = False
-) -> None:
+def write_whole(path: str | os.PathLike, write: Callable[[Path], object], folder=False) -> None:
     """Let `write` fill a file (or folder) in a temporary place, then rename it: all or nothing.
 
     Only a killed process leaves its temporary place behind; a day later the next writer into the
@@ -26,9 +24,8 @@ def write_whole(
         if time.time() - old.stat().st_mtime > 86400:
             shutil.rmtree(old, ignore_errors=True)
     try:
-        with tempfile.TemporaryDirectory(
-            prefix=UNFINISHED, dir=path.parent, ignore_cleanup_errors=True
-        ) as place:
+        where = dict(prefix=UNFINISHED, dir=path.parent, ignore_cleanup_errors=True)
+        with tempfile.TemporaryDirectory(**where) as place:
             temporary = Path(place) / path.name
             if folder:
                 temporary.mkdir()

@@ -188,7 +188,25 @@ def fill_frames(
     made = sora.decode(roll(sora, z, noise, groups, prompts, begin, **options))
     away = abs(np.arange(t)[:, None] - np.flatnonzero(~given)).min(1)  # frames to the nearest seam
     weight = np.clip((away - 1) / FADE, 0, 1)[:, None, None, None]
-    return np.rint(weight * frames + (1 - weight) * made).astype(np.uint8)
+    joined = soften(weight * frames + (1 - weight) * made, given)
+    return np.rint(joined.clip(0, 255)).astype(np.uint8)
+
+
+def soften(frames: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Take the jump across each seam from the two frames next to it that were made, `b t h w c`.
+
+    The jump is by how much the step from what is given to what was made differs from the mean of
+    the steps before and behind it. The first frame loses it wholly, the second half of it.
+    """
+    soft = frames.copy()
+    for seam in np.flatnonzero(given[1:] != given[:-1]):  # between this frame and the next one
+        if 0 < seam < len(given) - 2:
+            last, one, two, then = frames[:, seam - 1 : seam + 3].swapaxes(0, 1)
+            jump = (two - one) - (one - last + then - two) / 2
+            at, on = (seam + 1, 1) if given[seam] else (seam, -1)
+            soft[:, at] -= on * jump
+            soft[:, at + on] -= on * jump / 2
+    return soft
 
 
 def chosen(text: str, count: int) -> np.ndarray:

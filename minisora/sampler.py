@@ -27,9 +27,7 @@ class Step:
     guess: Tensor  # the clean latents as the model imagines them now
 
 
-def guided(
-    model, z: Tensor, tau: Tensor, tokens: Tensor, null: Tensor, guidance: float, starts=None
-):
+def guided(model, z: Tensor, tau: Tensor, tokens, null, guidance: float, starts=None) -> Tensor:
     """Return the velocity pushed away from what the model would do without the caption.
 
     v = v(null) + g·(v(caption) − v(null)): classifier-free guidance, Ho & Salimans 2022,

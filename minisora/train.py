@@ -202,13 +202,18 @@ def train_vae(
         x = x.flip(-1) if step % 2 else x  # a mirrored world is as good
         generator = torch.Generator().manual_seed(seed + step)
         noise = torch.randn(latent_shape(vae, x), generator=generator)
-        with autocast(device):
-            y, mean, log_variance = vae(x, noise.to(device))
-        error = (y.float() - x).square().flatten(1).mean(1)
-        return error.log().mean() + preset.beta * kl_divergence(mean, log_variance)
+        return vae_loss(vae, x, preset.beta, noise.to(device))
 
     yield from loop(vae, preset, loss_of, lambda: reconstruction(vae, unseen), progress)
     vae.calibrate(frames_to_tensor(clips[: min(len(clips), 256)]).to(device))
+
+
+def vae_loss(vae: VAE, x: Tensor, beta: float, noise: Tensor | None = None) -> Tensor:
+    """Return the logarithm of the squared error of pixels `b 3 t h w`, and β times the KL."""
+    with autocast(x.device):
+        y, mean, log_variance = vae(x, noise)
+    error = (y.float() - x).square().flatten(1).mean(1)
+    return error.log().mean() + beta * kl_divergence(mean, log_variance)
 
 
 def latent_shape(vae: VAE, x: Tensor) -> tuple[int, ...]:

@@ -81,9 +81,8 @@ def describe(path: Path, trusted: bool, anchors: str) -> tuple[str, bool]:
         told = reasons.get(str(error).partition(":")[0], f"NOT VALID: {error}")
         return f"{path}: {told}", False
     state, part = note["validation_state"], note["manifests"][note["active_manifest"]]
-    told = VERDICTS.get(state, VERDICTS["Invalid"]) + (
-        ", and not by one you trust" if trusted and state == "Valid" else ""
-    )
+    more = ", and not by one you trust" if trusted and state == "Valid" else ""
+    told = VERDICTS.get(state, VERDICTS["Invalid"]) + more
     lines = [f"{path}: {told}", *map(row, [*problems(note, path), *rows(part)])]
     said = [row(pair) for pair in ours(part).items()]
     lines += ["  It says of itself:", *(f"  {line}" for line in said)] if said else []

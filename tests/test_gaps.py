@@ -6,7 +6,7 @@ import torch
 from torch.testing import assert_close
 
 from minisora import gaps, world
-from minisora.gaps import encode_given, fill_frames, head, lay, roll, tail, windows
+from minisora.gaps import encode_given, fill_frames, head, lay, roll, soften, tail, windows
 
 
 def spans(given):
@@ -155,6 +155,16 @@ def test_given_frames_come_back_and_fade_towards_a_seam(sora):
     np.testing.assert_array_equal(
         fill_frames(sora, other, given, lambda i: ["a ball"], 0, **FAST), made
     )
+
+
+def test_a_jump_across_a_seam_is_spread_over_what_was_made():
+    even, given = np.arange(16.0)[None, :, None, None, None], np.arange(16) // 4 % 2 == 0
+    np.testing.assert_array_equal(soften(even, given), even)  # nothing jumps
+    jumping = even + 10 * ~given[:, None, None, None]
+    soft = soften(jumping, given)[0, :, 0, 0, 0]
+    assert soft.tolist() == [0, 1, 2, 3, 4, 10, 11, 7, 8, 9, 10, 11, 12, 18, 24, 25]
+    alone = np.arange(16) == 0  # one picture is given: nothing is known of how it moves
+    np.testing.assert_array_equal(soften(jumping, alone), jumping)
 
 
 def test_several_at_once_are_what_they_are_alone(sora):
