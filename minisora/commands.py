@@ -107,8 +107,9 @@ def caption(args: argparse.Namespace) -> None:
         raise ValueError(f"--sure is a number from 0 to 1, not {args.sure}")
     found = load(args).caption(args.file, args.sure)
     print(found.text or "nothing that I am sure of")
-    unsure = ", ".join(f"{name} {found.chances[name]:.2f}" for name in found.unsure)
-    print(f"confidence {found.confidence:.2f}" + (f"; left out: {unsure}" if unsure else ""))
+    unsure = ", ".join(f"{name} ({found.chances[name]:.0%} sure)" for name in found.unsure)
+    told = f"{found.confidence:.0%} sure that all of it is right"
+    print(told + (f"; left out, not sure enough: {unsure}" if unsure else ""))
 
 
 def film(args: argparse.Namespace) -> None:

@@ -113,7 +113,7 @@ def sample(
         guess, slope = clean(z, v, now * free), v
         if solver == "heun" and then > 0:  # the last step goes straight to the data
             slope = (v + field(z + stride * v, then)) / 2
-        if solver == "adams" and guidance <= 4 and last and stride / last < 1.5:
+        if solver == "adams" and guidance <= 4 and last and stride / last < 1.49:
             slope = v + stride / (2 * last) * (v - before)  # the velocity in mid-step, guessed
         z, last, before = z + stride * slope, stride, v
         yield Step(i + 1, steps, then, z, guess)
