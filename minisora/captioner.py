@@ -211,9 +211,7 @@ def place_loss(said: Tensor, scenes: list[Scene]) -> Tensor:
     return sum(F.cross_entropy(part, truth[name].to(part.device)) for part, name in rows)
 
 
-def train_captioner(
-    captioner: Captioner, vae: VAE, preset, seed: int = 0, progress: Path | None = None
-):
+def train_captioner(captioner: Captioner, vae: VAE, preset, seed=0, progress: Path | None = None):
     """Teach a captioner to describe filmed clips, yielding a `Record` a step.
 
     It learns from the caches of latents of the diffusion transformer and the judge, with a little

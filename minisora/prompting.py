@@ -189,7 +189,7 @@ def edit(sora: Sora, video: Source, prompt: str, strength: float = 0.6, **option
         options: as in `animate`; with expand=False the model reads the prompt alone.
 
     Raises:
-        ValueError: the clip cannot be read, or the strength or an option does not fit.
+        ValueError: the clip cannot be read, the prompt names nothing, or an option does not fit.
     """
     if not (isinstance(strength, int | float | np.number) and 0 <= strength <= 1):
         raise ValueError(f"strength is a number from 0 (nothing changes) to 1, not {strength!r}")

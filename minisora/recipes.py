@@ -36,9 +36,7 @@ SCORES = {
 }
 
 
-def run(
-    kind: str, preset: str, seed: int, out: Path, device: str, restart: bool, stop: list
-) -> bool:
+def run(kind: str, preset: str, seed: int, out: Path, device: str, restart: bool, stop) -> bool:
     """Train a model and put its weights, card and curve into a folder.
 
     Args:
