@@ -165,9 +165,9 @@ def caption_of(tokens: list[int], p: list[float], sure: float) -> Caption:
 
 def read(sora: Sora, x: Tensor, sure: float = 0.5) -> Iterator[Caption]:
     """Caption clips, pixels `b 3 t h w`, from five looks at each, as the judge does (NOTES.md)."""
-    for some in x.split(8):
-        z = torch.stack([sora.encode(look) for look in looks(some)], 1)
-        yield from sora.captioner.write(z, sure)
+    captioner = sora.captioner
+    parts = (torch.stack([sora.encode(look) for look in looks(some)], 1) for some in x.split(8))
+    return (caption for z in parts for caption in captioner.write(z, sure))
 
 
 def caption(sora: Sora, video: Source, sure: float = 0.5) -> Caption:

@@ -108,8 +108,8 @@ def caption(args: argparse.Namespace) -> None:
     found = load(args).caption(args.file, args.sure)
     print(found.text or "nothing that I am sure of")
     unsure = ", ".join(f"{name} ({found.chances[name]:.0%} sure)" for name in found.unsure)
-    told = f"{found.confidence:.0%} sure that all of it is right"
-    print(told + (f"; left out, not sure enough: {unsure}" if unsure else ""))
+    sure = f"{found.confidence:.0%} sure of every word"
+    print(f"left out as not sure enough: {unsure}" if unsure else sure)
 
 
 def film(args: argparse.Namespace) -> None:

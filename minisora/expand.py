@@ -246,11 +246,13 @@ def retell(seen: list[Scene], prompts: list[str]) -> list[str]:
         ValueError: a prompt names nothing that this world has.
     """
     asked = [Expansion(prompt) for prompt in prompts]
+    if silent := [prompt for prompt, one in zip(prompts, asked, strict=True) if not one.said]:
+        told = (
+            f"nothing would change: {silent[0]!r} names no colour, shape, motion or place of this"
+        )
+        raise ValueError(told + " world; try for example 'on snow' or 'a blue cube'")
     for note in (note for one in asked for note in one.notes):
         warnings.warn(note, stacklevel=4)
-    if silent := [prompt for prompt, one in zip(prompts, asked, strict=True) if not one.said]:
-        told = f"nothing would change: {silent[0]!r} names nothing that this world has"
-        raise ValueError(told + "; try for example 'on snow' or 'a blue cube'")
     texts = [tell(amend(old, new.scene)) for old, new in zip(seen, asked, strict=True)]
     return [text or prompt for text, prompt in zip(texts, prompts, strict=True)]
 

@@ -177,6 +177,7 @@ def fill_frames(
     Returns:
         uint8 `b t h w c`. Given frames are as they were, except that within four frames of a seam
         they fade into what the VAE makes of them: a sudden change of sharpness would be seen.
+        Made frames are as they were decoded, but for two beside each seam (`soften`).
     """
     b, t, h, w, _ = frames.shape
     groups = given[::GROUP].tolist()
@@ -187,26 +188,30 @@ def fill_frames(
         z = torch.where(there, z, sora.encode(frames))
     made = sora.decode(roll(sora, z, noise, groups, prompts, begin, **options))
     away = abs(np.arange(t)[:, None] - np.flatnonzero(~given)).min(1)  # frames to the nearest seam
-    weight = np.clip((away - 1) / FADE, 0, 1)[:, None, None, None]
+    weight = np.float32(np.clip((away - 1) / FADE, 0, 1))[:, None, None, None]
     joined = soften(weight * frames + (1 - weight) * made, given)
-    return np.rint(joined.clip(0, 255)).astype(np.uint8)
+    return np.rint(joined, out=joined).clip(0, 255, out=joined).astype(np.uint8)
 
 
 def soften(frames: np.ndarray, given: np.ndarray) -> np.ndarray:
-    """Take the jump across each seam from the two frames next to it that were made, `b t h w c`.
+    """Take the jump across each seam from the two frames next to it that were made, in place.
 
     The jump is by how much the step from what is given to what was made differs from the mean of
-    the steps before and behind it. The first frame loses it wholly, the second half of it.
+    the steps before and behind it. The first frame loses it wholly, the second half of it. Where
+    one frame is given there is no step before it, and nothing is done.
+
+    Args:
+        frames: floats `b t h w c`.
+        given: bool `t`.
     """
-    soft = frames.copy()
-    for seam in np.flatnonzero(given[1:] != given[:-1]):  # between this frame and the next one
-        if 0 < seam < len(given) - 2:
-            last, one, two, then = frames[:, seam - 1 : seam + 3].swapaxes(0, 1)
-            jump = (two - one) - (one - last + then - two) / 2
-            at, on = (seam + 1, 1) if given[seam] else (seam, -1)
-            soft[:, at] -= on * jump
-            soft[:, at + on] -= on * jump / 2
-    return soft
+    seams = [i for i in np.flatnonzero(given[1:] != given[:-1]) if 0 < i < len(given) - 2]
+    steps = [np.diff(frames[:, i - 1 : i + 3], axis=1) for i in seams]  # three about each seam
+    for i, step in zip(seams, steps, strict=True):
+        jump = step[:, 1] - (step[:, 0] + step[:, 2]) / 2
+        at, on = (i + 1, 1) if given[i] else (i, -1)
+        frames[:, at] -= on * jump
+        frames[:, at + on] -= on * jump / 2
+    return frames
 
 
 def chosen(text: str, count: int) -> np.ndarray:

@@ -29,7 +29,7 @@ from minisora.world.scenes import CAMERAS, COLORS, MOTIONS, SHAPES, SIZES, Scene
 from minisora.world.shot import GROUNDS, SKIES
 
 SLOTS = 3  # no scene has more objects
-LOOKS = ((0, 0), (0, 2), (0, -2), (2, 0), (-2, 0))  # pixels down and right
+LOOKS = ((0, 0), (0, 2), (0, -2), (2, 0), (-2, 0))  # pixels by which the view moves down and right
 THING = dict(shape=SHAPES, color=tuple(COLORS), size=tuple(SIZES), motion=tuple(MOTIONS))
 PLACE = dict(camera=CAMERAS, ground=tuple(GROUNDS), sky=tuple(SKIES))
 Said = dict[str, Tensor]  # logits by attribute, and the features behind them

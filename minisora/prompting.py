@@ -209,12 +209,12 @@ def edit(sora: Sora, video: Source, prompt: str, strength: float = 0.6, **option
 
 def retold(sora: Sora, frames: np.ndarray, prompts: list[str]) -> list[str]:
     """Say what clips `b t h w c` show, but for what a prompt for each of them names."""
-    frames = frames[:, : min(SPAN, frames.shape[1] - (frames.shape[1] - 1) % GROUP)]
+    x = frames_to_tensor(frames[:, : min(SPAN, frames.shape[1] - (frames.shape[1] - 1) % GROUP)])
     try:
-        seen = [caption.scene for caption in read(sora, frames_to_tensor(frames))]
+        captions = read(sora, x)
     except ValueError:  # there is no captioner for this VAE
         return readings(prompts, True, [0] * len(prompts), fill=False)
-    return retell(seen, prompts)
+    return retell([caption.scene for caption in captions], prompts)
 
 
 def long(sora: Sora, prompts: str | list[str], seconds: float = 60, **options) -> Video:
@@ -294,7 +294,7 @@ def finish(
     begin, text = about.get("strength", 1.0), lambda i: [texts[i * len(shots) // count]]
     made = fill_frames(sora, frames[None], given, text, seed, begin, **more)[0]
     inputs = [clip.provenance for clip in clips]
-    read = None if texts == shots else texts if isinstance(prompt, list) else texts[0]
-    about = dict(operation=operation, inputs=inputs, expand=read, policy=vetted, **about)
+    told = None if texts == shots else texts if isinstance(prompt, list) else texts[0]
+    about = dict(operation=operation, inputs=inputs, expand=told, policy=vetted, **about)
     about = sora.provenance(" / ".join(shots), seed, about | settings)
     return Video(np.concatenate(join(made)) if join else made, DEFAULT_FPS, about)

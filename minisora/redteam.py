@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,9 +91,7 @@ def prompts(folder: Path = PROMPTS) -> list[Prompt]:
     return found
 
 
-def attack(
-    checker: Callable[[str], policy.Verdict] = policy.check, folder: Path = PROMPTS
-) -> Table:
+def attack(checker=policy.check, folder: Path = PROMPTS) -> Table:
     """Let a checker, which takes a prompt and answers with a `Verdict`, judge the whole set."""
     checker("a red ball")  # reads its lists
     tried, began = prompts(folder), time.process_time()

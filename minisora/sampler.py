@@ -74,7 +74,7 @@ def sample(
             (Karras et al. 2022, arXiv 2206.00364, algorithm 1), at twice the cost; "adams" carries
             on the change since the step before instead, at no cost (Adams and Bashforth's method
             of two steps; of diffusion models by Liu et al. 2022, arXiv 2202.09778), except where
-            that goes astray: into a step half as long again or longer, and with guidance above 4.
+            that goes astray: into a step half as long again or longer, and beyond guidance 0 to 4.
         given: bool `b t`, frames that are known; they stay as they are at every step.
         known: `b c t h w`, their latents (elsewhere ignored).
         shift: above 1 spends more of the steps near the noise (`flow.draw_tau`).
@@ -113,7 +113,7 @@ def sample(
         guess, slope = clean(z, v, now * free), v
         if solver == "heun" and then > 0:  # the last step goes straight to the data
             slope = (v + field(z + stride * v, then)) / 2
-        if solver == "adams" and guidance <= 4 and last and stride / last < 1.49:
+        if solver == "adams" and 0 <= guidance <= 4 and last and stride / last < 1.49:
             slope = v + stride / (2 * last) * (v - before)  # the velocity in mid-step, guessed
         z, last, before = z + stride * slope, stride, v
         yield Step(i + 1, steps, then, z, guess)

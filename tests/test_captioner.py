@@ -190,8 +190,8 @@ def test_reading_looks_five_times_wherever_the_clip_fits(talking, monkeypatch):
     assert [*captioners.read(talking, x)] == [*"abab"]  # eight clips at once
     assert [z.shape[:2] for z in seen] == [(8, 5), (2, 5)]
     assert_close(seen[0][:, 0], talking.encode(x[:8]))
-    right = torch.cat([x[8:, ..., 2:], x[8:, ..., -1:], x[8:, ..., -1:]], -1)  # two pixels on
-    assert_close(seen[1][:, 1], talking.encode(right))
+    left = torch.cat([x[8:, ..., 2:], x[8:, ..., -1:], x[8:, ..., -1:]], -1)  # moved by two pixels
+    assert_close(seen[1][:, 1], talking.encode(left))
 
 
 def test_comparing_counts_every_attribute_and_the_number():

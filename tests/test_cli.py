@@ -408,10 +408,10 @@ def test_film_refuses_in_one_line(tmp_path, monkeypatch, capsys, words, told):
 def test_caption_says_what_it_sees(trained, brought, capsys):
     main(["caption", str(brought / "a.mp4"), "--weights", str(trained), "--sure", "0"])
     text, how = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r"\d+% sure that all of it is right", how)
+    assert re.fullmatch(r"\d+% sure of every word", how)
     main(["caption", str(brought / "wide.mp4"), "--weights", str(trained), "--sure", "1"])
     text, how = capsys.readouterr().out.splitlines()
-    assert text == "nothing that I am sure of" or how.count(", ") >= 0
+    assert text and re.fullmatch(r"left out as not sure enough: \w.* \(\d+% sure\)", how)
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,13 @@ def test_adams_leaps_as_euler_does():
     assert_close(adams[-1].z, euler[-1].z)  # from 0.75 to 0, after 1 to 0.75
 
 
-@pytest.mark.parametrize(("guidance", "same"), [(4, False), (4.1, True)])
+def test_adams_does_not_remember_into_a_step_half_as_long_again():
+    walked = walk(growth, steps=8, solver="adams", shift=3)  # 0.3 to 0, after 0.5 to 0.3
+    assert_close(walked[-1].z, walked[-2].z * (1 - walked[-2].tau))
+    assert (walked[-2].z - walked[-3].z * (walked[-2].tau - walked[-3].tau + 1)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(("guidance", "same"), [(4, False), (4.1, True), (-0.1, True)])
 def test_adams_forgets_where_guidance_is_strong(guidance, same):
     adams, euler = (walk(growth, solver=s, guidance=guidance) for s in ("adams", "euler"))
     assert torch.equal(adams[-1].z, euler[-1].z) == same
