@@ -211,7 +211,7 @@ def learn(args: argparse.Namespace) -> None:
         if stop:  # the second time, or while filming
             raise KeyboardInterrupt
         stop.append(True)
-        # print would fail where the bar is in the middle of one
+        # not with print: this may interrupt the bar while it prints
         os.write(2, b"\nstopping after this step; Ctrl-C again stops at once\n")
 
     print(f"training the {args.model}, preset {args.preset}; its weights go to {out}")

@@ -247,10 +247,10 @@ def retell(seen: list[Scene], prompts: list[str]) -> list[str]:
     """
     asked = [Expansion(prompt) for prompt in prompts]
     if silent := [prompt for prompt, one in zip(prompts, asked, strict=True) if not one.said]:
-        told = (
-            f"nothing would change: {silent[0]!r} names no colour, shape, motion or place of this"
+        raise ValueError(
+            f"nothing would change: {silent[0]!r} names no colour, shape, motion or place of this "
+            "world; try for example 'on snow' or 'a blue cube'"
         )
-        raise ValueError(told + " world; try for example 'on snow' or 'a blue cube'")
     for note in (note for one in asked for note in one.notes):
         warnings.warn(note, stacklevel=4)
     texts = [tell(amend(old, new.scene)) for old, new in zip(seen, asked, strict=True)]
